@@ -1,0 +1,3 @@
+//! The person's tool.
+
+fn main() {}

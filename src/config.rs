@@ -1,0 +1,326 @@
+//! The configuration file, `/etc/gpu-runc/config.toml`: every key optional, an unknown key an error.
+//!
+//! Only reads that one file; decides nothing.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Error, Quoted, Result, nearest};
+
+/// Where the configuration is unless [`VARIABLE`] names another file.
+pub const PATH: &str = "/etc/gpu-runc/config.toml";
+/// The environment variable that names another configuration file.
+pub const VARIABLE: &str = "GPU_RUNC_CONFIG";
+
+/// All of the configuration; [`Default`] is what an absent file means.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Config {
+    /// Low-level runtimes, names or absolute paths; the first that is found runs the container.
+    pub runtimes: Vec<String>,
+    /// Diagnostics.
+    pub log: Log,
+    /// Container Device Interface.
+    pub cdi: Cdi,
+    /// The machine as gpu-runc sees it.
+    pub host: Host,
+    /// Who may ask.
+    pub policy: Policy,
+    /// What is done for those who ask.
+    pub inject: Inject,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Log {
+    /// The least severe level that is written.
+    pub level: Level,
+    /// Whether to write to the system log.
+    pub syslog: bool,
+    /// A file of our own to append to; empty for none.
+    pub file: PathBuf,
+}
+
+/// Severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs, reason = "the words say it")]
+pub enum Level {
+    Off,
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+/// `[cdi]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Cdi {
+    /// Spec directories, the last one with the highest priority.
+    pub spec_dirs: Vec<PathBuf>,
+}
+
+/// `[host]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Host {
+    /// The root of the machine to look at.
+    pub root: PathBuf,
+    /// The root of the driver's files; empty for `root`, then the known driver containers' roots.
+    pub driver_root: PathBuf,
+    /// The root of the device nodes; empty for the driver root.
+    pub dev_root: PathBuf,
+}
+
+/// `[policy]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Policy {
+    /// Whose environment variables may ask.
+    pub env: EnvPolicy,
+    /// Whether annotations may ask.
+    pub annotations: bool,
+    /// Prefixes of the annotations that hold qualified CDI names.
+    pub annotation_prefixes: Vec<String>,
+    /// Whether mounts below `/var/run/nvidia-container-devices` may ask.
+    pub mounts: bool,
+    /// What becomes of a container whose request the policy refuses.
+    pub refused: Refused,
+}
+
+/// Whose environment variables may ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EnvPolicy {
+    /// Every container's.
+    Always,
+    /// Those of containers with `CAP_SYS_ADMIN`.
+    Privileged,
+    /// Nobody's.
+    Never,
+}
+
+/// What becomes of a container whose request the policy refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Refused {
+    /// It starts without; a line in the log.
+    Warn,
+    /// It does not start.
+    Error,
+}
+
+/// `[inject]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Inject {
+    /// When descriptions are generated in memory.
+    pub generate: Generate,
+    /// What becomes of the known hooks of vendors' CDI files.
+    pub hooks: Hooks,
+}
+
+/// When descriptions are generated in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Generate {
+    /// For what no valid, fresh CDI file provides.
+    Missing,
+    /// Never.
+    Never,
+    /// Always, in place of the files of known vendors.
+    Always,
+}
+
+/// What becomes of the known hooks of vendors' CDI files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hooks {
+    /// Their work is done from outside and they are dropped.
+    Native,
+    /// They stay as written.
+    Keep,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            runtimes: vec!["runc".to_owned(), "crun".to_owned()],
+            log: Log::default(),
+            cdi: Cdi::default(),
+            host: Host::default(),
+            policy: Policy::default(),
+            inject: Inject::default(),
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: Level::Info, syslog: true, file: PathBuf::new() }
+    }
+}
+
+impl Default for Cdi {
+    fn default() -> Self {
+        Cdi { spec_dirs: vec!["/etc/cdi".into(), "/var/run/cdi".into()] }
+    }
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Host { root: "/".into(), driver_root: PathBuf::new(), dev_root: PathBuf::new() }
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            env: EnvPolicy::Always,
+            annotations: true,
+            annotation_prefixes: vec!["cdi.k8s.io/".to_owned()],
+            mounts: true,
+            refused: Refused::Warn,
+        }
+    }
+}
+
+impl Default for Inject {
+    fn default() -> Self {
+        Inject { generate: Generate::Missing, hooks: Hooks::Native }
+    }
+}
+
+impl Config {
+    /// The file that the environment names, else [`PATH`].
+    #[allow(clippy::disallowed_methods, reason = "the one variable that names this file")]
+    pub fn path() -> PathBuf {
+        std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map_or_else(|| PATH.into(), PathBuf::from)
+    }
+
+    /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error.
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut file = match open(path) {
+            Ok(file) => file,
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
+            Err(cause) => return Err(Error::io("read", path, cause)),
+        };
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|cause| Error::io("read", path, cause))?;
+        Config::parse(&text, path)
+    }
+
+    /// Reads `text`; `path` is for messages. Errors name the line, and for an unknown key the nearest known one.
+    pub fn parse(text: &str, path: &Path) -> Result<Self> {
+        let fault = |line, message| Error::Config { path: path.to_owned(), line, message };
+        let config: Config = toml::from_str(text).map_err(|cause| {
+            let line =
+                cause.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+            fault(line, explained(cause.message()))
+        })?;
+        if config.runtimes.is_empty() {
+            return Err(fault(None, "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned()));
+        }
+        for (key, folder) in [("host.root", &config.host.root)].into_iter().chain(
+            [
+                ("host.driver-root", &config.host.driver_root),
+                ("host.dev-root", &config.host.dev_root),
+                ("log.file", &config.log.file),
+            ]
+            .into_iter()
+            .filter(|(_, folder)| !folder.as_os_str().is_empty()),
+        ) {
+            if !folder.is_absolute() {
+                return Err(fault(
+                    None,
+                    format!("{key} is {:?}; it must be an absolute path", folder.display().to_string()),
+                ));
+            }
+        }
+        Ok(config)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the one file that this module reads")]
+fn open(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// A message of the TOML reader; for an unknown key with a suggestion.
+fn explained(message: &str) -> String {
+    let message = message.trim_end();
+    let mut words = message.split('`').skip(1).step_by(2);
+    match (message.starts_with("unknown field"), words.next()) {
+        (true, Some(wrong)) => match nearest(wrong, words) {
+            Some(meant) => format!("unknown key {}, did you mean \"{meant}\"?", Quoted(wrong)),
+            None => message.replace("field", "key").replace('\n', " "),
+        },
+        _ => message.replace('\n', " "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> std::result::Result<Config, String> {
+        Config::parse(text, Path::new("/etc/gpu-runc/config.toml")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_key_is_optional_and_the_documented_defaults_hold() {
+        assert_eq!(parse(""), Ok(Config::default()));
+        let documented = r#"
+            runtimes = ["runc", "crun"]
+            [log]
+            level = "info"
+            syslog = true
+            file = ""
+            [cdi]
+            spec-dirs = ["/etc/cdi", "/var/run/cdi"]
+            [host]
+            root = "/"
+            driver-root = ""
+            dev-root = ""
+            [policy]
+            env = "always"
+            annotations = true
+            annotation-prefixes = ["cdi.k8s.io/"]
+            mounts = true
+            refused = "warn"
+            [inject]
+            generate = "missing"
+            hooks = "native"
+        "#;
+        assert_eq!(parse(documented), Ok(Config::default()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_line_and_what_would_be_right() {
+        for (text, message) in [
+            (
+                "runtime = [\"runc\"]",
+                "/etc/gpu-runc/config.toml:1: unknown key \"runtime\", did you mean \"runtimes\"?",
+            ),
+            (
+                "\n[policy]\nenvs = \"never\"",
+                "/etc/gpu-runc/config.toml:3: unknown key \"envs\", did you mean \"env\"?",
+            ),
+            ("[cdi]\nspec_dirs = []", "config.toml:2: unknown key \"spec_dirs\", did you mean \"spec-dirs\"?"),
+            ("[policy]\nenv = \"sometimes\"", "config.toml:2: unknown variant `sometimes`, expected one of `always`"),
+            ("[log]\nsyslog = \"yes\"", "config.toml:2: invalid type: string \"yes\", expected a boolean"),
+            ("runtimes = []", "runtimes is empty"),
+            ("runtimes = [", "config.toml:1: "),
+            ("[host]\nroot = \"here\"", "host.root is \"here\"; it must be an absolute path"),
+            ("zzz = 1", "config.toml:1: unknown key `zzz`, expected one of `runtimes`"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(message), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! What can go wrong, as one enum whose texts a person can act on.
+//!
+//! A message is: what was being done, the thing's name, the cause, and what to do where we know it. Lower case, no final stop.
+//! Engines look for certain phrases of the C library's errors in a runtime's message and turn them into exit codes of their
+//! own (126, 127), so no message here uses them: [`reason`] has our words for the usual causes.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// An error that is reported once, at the top: on stderr, in the engine's log and in ours.
+#[derive(Debug)]
+pub enum Error {
+    /// The machine refused: opening, reading, writing, renaming, starting.
+    Io {
+        /// What was being done, with the thing's name: `read /etc/gpu-runc/config.toml`.
+        doing: String,
+        /// The cause.
+        cause: io::Error,
+    },
+    /// Our configuration file cannot be used.
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// Its line, where one can be named.
+        line: Option<usize>,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The bundle's config.json cannot be understood or safely edited.
+    Spec {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// A CDI file cannot be used.
+    Cdi {
+        /// The file.
+        path: PathBuf,
+        /// Its line, where the format gives one.
+        line: Option<usize>,
+        /// The field, what is wrong with it and what would be right.
+        message: String,
+    },
+    /// The container asks in a way that cannot be understood.
+    Request {
+        /// Who asked: `environment variable NVIDIA_VISIBLE_DEVICES`.
+        source: String,
+        /// What is wrong and what would be right.
+        message: String,
+    },
+    /// The container asks for what the policy does not give.
+    Refused {
+        /// Who asked.
+        source: String,
+        /// Which rule refused and how to change it.
+        message: String,
+    },
+    /// The container asks for devices that cannot be had. Keeps the words that users search for.
+    Unresolvable {
+        /// The names, in the order of the request.
+        devices: Vec<String>,
+        /// Who asked, what exists, what to do.
+        because: String,
+    },
+    /// Edits that were resolved cannot be made: a missing host device, an impossible combination.
+    Inject(String),
+    /// No low-level runtime, or one that cannot be started.
+    Runtime(String),
+    /// A command line that makes no sense.
+    Usage(String),
+}
+
+impl Error {
+    /// An [`Error::Io`] about one path: `doing` is a verb, `path` its object.
+    pub fn io(doing: &str, path: &Path, cause: io::Error) -> Self {
+        Error::Io { doing: format!("{doing} {}", path.display()), cause }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Io { doing, cause } => write!(f, "cannot {doing}: {}", reason(cause)),
+            Error::Config { path, line, message } | Error::Cdi { path, line, message } => {
+                write!(f, "{}", path.display())?;
+                if let Some(line) = line {
+                    write!(f, ":{line}")?;
+                }
+                write!(f, ": {message}")
+            }
+            Error::Spec { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::Request { source, message } => write!(f, "{source}: {message}"),
+            Error::Refused { source, message } => write!(f, "{source} may not ask for GPUs: {message}"),
+            Error::Unresolvable { devices, because } => {
+                write!(f, "CDI device injection failed: unresolvable CDI devices {}", devices.join(", "))?;
+                if because.is_empty() { Ok(()) } else { write!(f, " ({because})") }
+            }
+            Error::Inject(message) => write!(f, "failed to inject devices: {message}"),
+            Error::Runtime(message) | Error::Usage(message) => f.write_str(message),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io { cause, .. } => Some(cause),
+            _ => None,
+        }
+    }
+}
+
+/// The cause of an I/O error in words that no engine takes for a message about the container's own program.
+pub fn reason(cause: &io::Error) -> String {
+    let known = match cause.raw_os_error() {
+        Some(libc::ENOENT) => "not found",
+        Some(libc::EACCES) => "access denied",
+        Some(libc::EPERM) => "not allowed",
+        Some(libc::ENOTDIR) => "a part of the path is no folder",
+        Some(libc::EISDIR) => "it is a folder",
+        Some(libc::ENXIO) => "no such device or address",
+        Some(libc::ESRCH) => "no process of that id",
+        _ => return cause.to_string(),
+    };
+    known.to_owned()
+}
+
+/// Text that came from outside (a request, a file, an image), made fit for one line: quoted, control characters escaped, cut at
+/// 120 characters.
+#[derive(Debug, Clone, Copy)]
+pub struct Quoted<'a>(pub &'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LONGEST: usize = 120;
+        f.write_str("\"")?;
+        for c in self.0.chars().take(LONGEST) {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                c => write!(f, "{c}")?,
+            }
+        }
+        f.write_str(if self.0.chars().nth(LONGEST).is_some() { "…\"" } else { "\"" })
+    }
+}
+
+/// The candidate nearest to `wrong`, if one is near enough to be what was meant.
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::jaro_winkler(wrong, candidate), candidate))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cause_is_worded_as_engines_word_the_containers_own_failures() {
+        let phrases = [
+            "no such file or directory",
+            "permission denied",
+            "operation not permitted",
+            "executable file not found",
+            "not a directory",
+            "is a directory",
+            "does not exist",
+            "container not running",
+            "no such process",
+        ];
+        for errno in 1..134 {
+            let text = reason(&io::Error::from_raw_os_error(errno)).to_lowercase();
+            for phrase in phrases {
+                assert!(!text.contains(phrase), "errno {errno} reads {text:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn text_from_outside_stays_on_one_line() {
+        for (given, shown) in
+            [("a", "\"a\""), ("a\nb\"c\\", "\"a\\nb\\\"c\\\\\""), ("\u{1b}[31m", "\"\\u{1b}[31m\""), ("", "\"\"")]
+        {
+            assert_eq!(Quoted(given).to_string(), shown);
+        }
+        assert_eq!(Quoted(&"x".repeat(1000)).to_string().chars().count(), 123);
+    }
+
+    #[test]
+    fn the_nearest_name_is_offered_only_when_it_is_near() {
+        let keys = ["runtimes", "log", "policy"];
+        assert_eq!(nearest("runtime", keys), Some("runtimes"));
+        assert_eq!(nearest("polcy", keys), Some("policy"));
+        assert_eq!(nearest("zzz", keys), None);
+    }
+}

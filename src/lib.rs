@@ -1,0 +1,35 @@
+//! gpu-runc gives containers the GPUs they ask for: an engine starts it in place of runc, it edits the bundle's config.json,
+//! and becomes runc.
+//!
+//! # The way data flows
+//!
+//! One direction, no modes. `Parse, decide, act`: a function does one of the three, and the deciding ones are pure.
+//!
+//! ```text
+//! argv ─→ Invocation ──(not create, run, restore)─────────────────────────────────→ exec
+//!   └ Bundle ─→ oci::Spec (a lossless document)
+//!       └ request::Request        nothing asked: nothing else on the machine is read ─→ exec
+//!           └ cdi::Registry       the CDI files of the spec directories
+//!               └ resolve::Resolution { edits, grants, notes }         or an exact error
+//!                   └ oci::Spec::apply ─→ Bundle::replace (atomic) ─→ exec
+//! ```
+//!
+//! `gpu-ctk` uses the same middle and only prints it.
+//!
+//! # Layers
+//!
+//! Imports point down only (tests/it/layers.rs holds the table and enforces it):
+//!
+//! ```text
+//! cli                             what a person types and reads; no decisions
+//! runtime                         acts: reads and replaces config.json, becomes the low-level runtime
+//! request   resolve               decide; pure
+//! vendor                          what is known of each vendor: rows of data
+//! host                            what the machine is: read-only, below a root
+//! oci   cdi                       the two formats
+//! error   log   config
+//! ```
+
+pub mod config;
+pub mod error;
+pub mod log;

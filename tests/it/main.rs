@@ -1,0 +1,16 @@
+//! The integration tests: one binary, because linking is what tests spend their time on.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    clippy::needless_pass_by_value,
+    reason = "tests make their own world, and fail by panicking"
+)]
+
