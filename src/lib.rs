@@ -30,6 +30,7 @@
 //! error   log   config
 //! ```
 
+pub mod cdi;
 pub mod config;
 pub mod error;
 pub mod log;

@@ -14,3 +14,4 @@
     reason = "tests make their own world, and fail by panicking"
 )]
 
+mod cdi_cases;

@@ -1,0 +1,139 @@
+//! Whether a CDI file may be believed: its hooks run as root on the host, so nobody but root may have written it.
+//!
+//! Pure but for [`Reader::current`]. The Go library checks nothing of this.
+
+use std::path::Path;
+
+use nix::sys::stat::FileStat;
+
+/// Who reads, as far as it decides whom to trust.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reader {
+    uid: u32,
+}
+
+/// Owner, group and mode of a file or directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Writers {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+/// What the kernel shows for an owner that a user namespace does not map: there, the host's root is among them.
+const UNMAPPED: u32 = 65534;
+/// The map of the initial user namespace, in which nobody is unmapped.
+const EVERYBODY: [&str; 3] = ["0", "0", "4294967295"];
+
+impl Reader {
+    /// This process.
+    pub(super) fn current() -> Self {
+        Reader { uid: nix::unistd::geteuid().as_raw() }
+    }
+
+    /// Why a file or directory at `path` that others could have written is not to be believed, and what to do about it.
+    pub(super) fn distrusts(self, path: &Path, stat: &FileStat) -> Option<String> {
+        let mut writers = Writers { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode };
+        if [writers.uid, writers.gid].contains(&UNMAPPED) && is_in_user_namespace() {
+            writers = writers.with_unmapped_as_root();
+        }
+        self.fault(path, writers)
+    }
+
+    fn fault(self, path: &Path, writers: Writers) -> Option<String> {
+        let Writers { uid, gid, mode } = writers;
+        let path = path.display();
+        if uid != 0 && uid != self.uid {
+            let expected = if self.uid == 0 { "root".to_owned() } else { format!("root or user {}", self.uid) };
+            return Some(format!("it belongs to user {uid}, expected {expected}: chown root {path}"));
+        }
+        if mode & 0o002 != 0 || (mode & 0o020 != 0 && gid != 0) {
+            let bits = mode & 0o7777;
+            return Some(format!(
+                "others than its owner may write to it (mode {bits:04o}, group {gid}): chmod go-w {path}"
+            ));
+        }
+        None
+    }
+}
+
+impl Writers {
+    fn with_unmapped_as_root(self) -> Self {
+        let mapped = |id| if id == UNMAPPED { 0 } else { id };
+        Writers { uid: mapped(self.uid), gid: mapped(self.gid), mode: self.mode }
+    }
+}
+
+/// Only asked where an owner looks unmapped: elsewhere it would be one file more to read on every start. A map that cannot be
+/// read counts as the initial one, which trusts less.
+#[expect(clippy::disallowed_methods, reason = "the process's own user namespace, not the host")]
+fn is_in_user_namespace() -> bool {
+    std::fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !map.split_whitespace().eq(EVERYBODY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_root_or_the_reader_alone_can_write_is_believed() {
+        const ROOT: u32 = 0;
+        const ANN: u32 = 1000;
+        const BOB: u32 = 1001;
+        for (what, reader, (uid, gid, mode), fault) in [
+            ("root reads root's file", ROOT, (0, 0, 0o100_644), None),
+            ("root reads a file of root's group", ROOT, (0, 0, 0o100_664), None),
+            ("root reads root's directory", ROOT, (0, 0, 0o40_755), None),
+            (
+                "root reads a file that a group may write",
+                ROOT,
+                (0, 44, 0o100_664),
+                Some("(mode 0664, group 44): chmod go-w /e"),
+            ),
+            ("root reads a file of a group that may not write", ROOT, (0, 44, 0o100_640), None),
+            (
+                "root reads a file that all may write",
+                ROOT,
+                (0, 0, 0o100_646),
+                Some("(mode 0646, group 0): chmod go-w /e"),
+            ),
+            ("a sticky directory is no better", ROOT, (0, 0, 0o41_777), Some("(mode 1777, group 0): chmod go-w /e")),
+            (
+                "root reads a user's file",
+                ROOT,
+                (ANN, 0, 0o100_600),
+                Some("belongs to user 1000, expected root: chown root /e"),
+            ),
+            ("root reads nobody's file", ROOT, (UNMAPPED, 0, 0o100_644), Some("belongs to user 65534")),
+            ("a user reads root's file", ANN, (0, 0, 0o100_644), None),
+            ("a user reads her own file", ANN, (ANN, ANN, 0o100_600), None),
+            (
+                "a user reads her own file that all may write",
+                ANN,
+                (ANN, ANN, 0o100_666),
+                Some("(mode 0666, group 1000)"),
+            ),
+            (
+                "a user reads another's file",
+                ANN,
+                (BOB, 0, 0o100_644),
+                Some("belongs to user 1001, expected root or user 1000"),
+            ),
+        ] {
+            let told = Reader { uid: reader }.fault(Path::new("/e"), Writers { uid, gid, mode });
+            match (told, fault) {
+                (None, None) => {}
+                (Some(told), Some(fault)) => assert!(told.contains(fault), "{what}: {told}"),
+                (told, _) => panic!("{what}: {told:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn in_a_user_namespace_the_unmapped_owner_is_the_hosts_root() {
+        let writers = Writers { uid: UNMAPPED, gid: UNMAPPED, mode: 0o100_664 }.with_unmapped_as_root();
+        assert_eq!(Reader { uid: 0 }.fault(Path::new("/e"), writers), None);
+        let writers = Writers { uid: UNMAPPED, gid: 7, mode: 0o100_664 }.with_unmapped_as_root();
+        assert!(Reader { uid: 0 }.fault(Path::new("/e"), writers).is_some());
+    }
+}
