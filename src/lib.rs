@@ -34,3 +34,4 @@ pub mod cdi;
 pub mod config;
 pub mod error;
 pub mod log;
+pub mod oci;

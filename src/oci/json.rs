@@ -1,0 +1,288 @@
+//! JSON objects as lists of members whose values keep their bytes, and patches spliced into such text.
+//!
+//! Knows no member names. Lists rather than maps, so that what would be read differently by different parsers stays visible:
+//! members that come twice, and names that differ only in letter case (Go's decoder, and so runc, takes those for the same).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// One JSON object, borrowed from its text.
+#[derive(Debug)]
+pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'a> Object<'a> {
+    /// Reads `text`, which holds one object. Nested values are checked for syntax and skipped.
+    pub fn parse(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
+    }
+
+    /// The value of `name` as runc reads it: the last of the members whose names Go holds for equal. `null` is absent.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.all(name).last()
+    }
+
+    /// The values of all members whose names Go holds for equal to `name`, but for `null`.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| folds_to(key, name)).map(|(_, value)| value.get()).filter(|v| *v != "null")
+    }
+
+    /// All members in the order of the text.
+    pub fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(key, value)| (&**key, value.get()))
+    }
+
+    /// All members in the order of the text, with their names.
+    pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
+        self.0.into_iter().map(|(key, value)| (key, value.get()))
+    }
+
+    /// Why `name` cannot be edited without being read differently by different parsers, if so.
+    pub fn ambiguity(&self, name: &str) -> Option<String> {
+        let mut same = self.0.iter().map(|(key, _)| &**key).filter(|key| folds_to(key, name));
+        match (same.next(), same.next()) {
+            (None, None) => None,
+            (Some(only), None) if only == name => None,
+            (Some(only), None) => Some(format!("member \"{only}\" is spelled differently from \"{name}\"")),
+            (_, Some(second)) if second == name => Some(format!("member \"{name}\" is there more than once")),
+            (_, Some(second)) => Some(format!("members \"{name}\" and \"{second}\" differ only in letter case")),
+        }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Members;
+        impl<'de> Visitor<'de> for Members {
+            type Value = Object<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
+                let mut members = Vec::new();
+                while let Some(Text(key)) = map.next_key()? {
+                    members.push((key, map.next_value()?));
+                }
+                Ok(Object(members))
+            }
+        }
+        from.deserialize_map(Members)
+    }
+}
+
+/// A string, borrowed where it holds no escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct AsText;
+        impl<'de> Visitor<'de> for AsText {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        from.deserialize_str(AsText)
+    }
+}
+
+/// The string that `raw` is, or `None` if it is none (or holds lone surrogates, which no UTF-8 text can).
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+    serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0)
+}
+
+/// The elements that `raw` has if it is an array, each in its own bytes.
+pub fn elements(raw: &str) -> Option<Vec<&str>> {
+    serde_json::from_str::<Vec<&RawValue>>(raw).ok().map(|list| list.into_iter().map(RawValue::get).collect())
+}
+
+/// Whether Go's decoder takes a member called `key` for the field `name` (lower and upper ASCII letters): letter case counts
+/// for nothing, nor do U+017F for `s` and U+212A for `k`.
+fn folds_to(key: &str, name: &str) -> bool {
+    key == name
+        || key
+            .chars()
+            .map(|c| match c {
+                '\u{17f}' => 's',
+                '\u{212a}' => 'k',
+                c => c.to_ascii_lowercase(),
+            })
+            .eq(name.chars().map(|c| c.to_ascii_lowercase()))
+}
+
+/// A change to a JSON value.
+#[derive(Debug)]
+pub enum Patch {
+    /// The value becomes this text.
+    Value(String),
+    /// The value is an object (made where absent or `null`) of which these members change; the others keep their bytes.
+    Members(Vec<(String, Patch)>),
+}
+
+impl Patch {
+    /// A patch that changes nothing.
+    pub fn nothing() -> Self {
+        Patch::Members(Vec::new())
+    }
+
+    /// Whether it changes nothing.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Patch::Members(members) if members.is_empty())
+    }
+
+    /// Sets the value at `path` below this patch.
+    pub fn set(&mut self, path: &[&str], text: String) {
+        let Some((first, rest)) = path.split_first() else {
+            *self = Patch::Value(text);
+            return;
+        };
+        if let Patch::Value(_) = self {
+            *self = Patch::nothing();
+        }
+        if let Patch::Members(members) = self {
+            if !members.iter().any(|(name, _)| name == first) {
+                members.push(((*first).to_owned(), Patch::nothing()));
+            }
+            if let Some((_, child)) = members.iter_mut().find(|(name, _)| name == first) {
+                child.set(rest, text);
+            }
+        }
+    }
+
+    /// Writes `old` with this change to `out`. The error names the member that cannot be edited safely.
+    pub fn splice(&self, old: Option<&str>, out: &mut String) -> Result<(), String> {
+        let changes = match self {
+            Patch::Value(text) => {
+                out.push_str(text);
+                return Ok(());
+            }
+            Patch::Members(changes) => changes,
+        };
+        let old = old.filter(|text| *text != "null").unwrap_or("{}");
+        let object = Object::parse(old).map_err(|_| "a value that has to be edited is no object".to_owned())?;
+        if let Some(why) = changes.iter().find_map(|(name, _)| object.ambiguity(name)) {
+            return Err(why);
+        }
+        let mut copied = 0;
+        for (key, value) in object.members() {
+            if let Some((_, change)) = changes.iter().find(|(name, _)| name == key) {
+                let start = offset(old, value);
+                out.push_str(old.get(copied..start).unwrap_or_default());
+                change.splice(Some(value), out).map_err(|why| format!("{key}: {why}"))?;
+                copied = start + value.len();
+            }
+        }
+        let end = old.trim_end().len().saturating_sub(1);
+        let body = old.get(copied..end).unwrap_or_default();
+        let kept = body.trim_end();
+        out.push_str(kept);
+        let mut empty = object.0.is_empty();
+        for (name, change) in changes.iter().filter(|(name, _)| !object.members().any(|(key, _)| key == name)) {
+            if !empty {
+                out.push(',');
+            }
+            empty = false;
+            out.push_str(&quoted(name));
+            out.push(':');
+            change.splice(None, out)?;
+        }
+        out.push_str(body.get(kept.len()..).unwrap_or_default());
+        out.push_str(old.get(end..).unwrap_or_default());
+        Ok(())
+    }
+}
+
+/// `text` as a JSON string.
+pub fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
+}
+
+/// `elements` as a JSON array.
+pub fn array<S: AsRef<str>>(elements: &[S]) -> String {
+    let mut out = String::from("[");
+    for (i, element) in elements.iter().enumerate() {
+        if i > 0 {
+            out.push(',');
+        }
+        out.push_str(element.as_ref());
+    }
+    out.push(']');
+    out
+}
+
+/// Where `inner`, a part of `outer`, begins in it, in bytes.
+fn offset(outer: &str, inner: &str) -> usize {
+    inner.as_ptr().addr().saturating_sub(outer.as_ptr().addr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spliced(old: &str, changes: &[(&[&str], &str)]) -> Result<String, String> {
+        let mut patch = Patch::nothing();
+        for (path, text) in changes {
+            patch.set(path, (*text).to_owned());
+        }
+        let mut out = String::new();
+        patch.splice(Some(old), &mut out).map(|()| out)
+    }
+
+    #[test]
+    fn only_the_named_members_change() {
+        for (old, path, new, expected) in [
+            (r#"{"a":1,"b":2}"#, ["b"].as_slice(), "3", r#"{"a":1,"b":3}"#),
+            (r#"{ "a" : 1e3 , "b" : 2 }"#, &["b"], "3", r#"{ "a" : 1e3 , "b" : 3 }"#),
+            (
+                r#"{"a":18446744073709551616,"s":"\ud800\/"}"#,
+                &["b"],
+                "3",
+                r#"{"a":18446744073709551616,"s":"\ud800\/","b":3}"#,
+            ),
+            (r"{}", &["b"], "3", r#"{"b":3}"#),
+            ("{ }\n", &["b"], "3", "{\"b\":3 }\n"),
+            ("{\n  \"a\": 1\n}\n", &["b"], "3", "{\n  \"a\": 1,\"b\":3\n}\n"),
+            (r#"{"a":null}"#, &["a", "b"], "3", r#"{"a":{"b":3}}"#),
+            (r#"{"x":[{"a":1}],"a":{"c":-0.0}}"#, &["a", "b"], "3", r#"{"x":[{"a":1}],"a":{"c":-0.0,"b":3}}"#),
+            (r#"{"\u0061":1}"#, &["a"], "3", r#"{"\u0061":3}"#),
+        ] {
+            assert_eq!(spliced(old, &[(path, new)]).as_deref(), Ok(expected), "{old}");
+        }
+    }
+
+    #[test]
+    fn members_that_parsers_read_differently_are_not_edited() {
+        for (old, path, why) in [
+            (r#"{"b":1,"b":2}"#, ["b"].as_slice(), "more than once"),
+            (r#"{"b":1,"B":2}"#, &["b"], "differ only in letter case"),
+            (r#"{"B":1}"#, &["b"], "spelled differently"),
+            ("{\"hoo\u{212a}s\":{}}", &["hooks"], "spelled differently"),
+            ("{\"hook\u{17f}\":{}}", &["hooks", "prestart"], "spelled differently"),
+            (r#"{"a":{"c":1,"c":1}}"#, &["a", "c"], "a: member"),
+            (r#"{"a":[]}"#, &["a", "c"], "no object"),
+        ] {
+            let refusal = spliced(old, &[(path, "3")]).unwrap_err();
+            assert!(refusal.contains(why), "{old}: {refusal}");
+        }
+        assert!(spliced(r#"{"b":1,"b":2}"#, &[(&["a"], "3")]).is_ok(), "what is not edited may be ambiguous");
+    }
+
+    #[test]
+    fn deeply_nested_values_are_skipped_without_recursion() {
+        let deep = format!(r#"{{"x":{}{},"a":1}}"#, "[".repeat(200_000), "]".repeat(200_000));
+        assert!(spliced(&deep, &[(&["a"], "2")]).unwrap().ends_with(r#","a":2}"#));
+    }
+}

@@ -1,0 +1,13 @@
+//! What the OCI runtime specification says: config.json as a lossless document, what it asks, and how edits are made to it.
+//!
+//! Pure: text in, text out. The document never passes through typed structures, which drop and reorder what they do not know;
+//! only members that have to change are spliced, everything else keeps its bytes.
+
+pub mod apply;
+mod entries;
+pub mod json;
+pub mod spec;
+pub mod view;
+
+pub use spec::Spec;
+pub use view::View;

@@ -1,0 +1,128 @@
+//! A bundle's config.json: a document that is read in parts and edited without loss.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use super::json::{Object, elements, string};
+use super::view::{HookView, MountView, View};
+use crate::error::{Error, Result};
+
+/// A config.json, borrowed from its text.
+#[derive(Debug)]
+pub struct Spec<'a> {
+    /// The whole text.
+    pub(super) text: &'a str,
+    /// Where it was read from, for messages.
+    pub(super) path: &'a Path,
+    /// Where the object in it ends. runc ignores what follows.
+    end: usize,
+    top: Object<'a>,
+}
+
+impl<'a> Spec<'a> {
+    /// Reads the document in `text`; `path` is for messages. Errors are those of JSON syntax, with line and column.
+    pub fn parse(text: &'a str, path: &'a Path) -> Result<Self> {
+        let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Object<'a>>();
+        let top = match stream.next() {
+            Some(Ok(top)) => top,
+            Some(Err(cause)) => {
+                return Err(Error::Spec {
+                    path: path.to_owned(),
+                    message: format!("not valid JSON: {cause}; the engine that wrote it should be asked why"),
+                });
+            }
+            None => {
+                return Err(Error::Spec {
+                    path: path.to_owned(),
+                    message: "the file is empty; the engine should have written the container's configuration"
+                        .to_owned(),
+                });
+            }
+        };
+        Ok(Spec { text, path, end: stream.byte_offset(), top })
+    }
+
+    /// The value at `path`, read as runc reads it. `null` and what is not below objects is absent.
+    pub fn get(&self, path: &[&str]) -> Option<&'a str> {
+        let (first, rest) = path.split_first()?;
+        rest.iter().try_fold(self.top.get(first)?, |value, name| object(value)?.get(name))
+    }
+
+    /// The elements of the array at `path`; none when it is absent or no array.
+    pub fn list(&self, path: &[&str]) -> Vec<&'a str> {
+        self.get(path).and_then(elements).unwrap_or_default()
+    }
+
+    /// A number at `path`, refused if it is there and cannot be what runc would read.
+    pub(super) fn number(&self, path: &[&str]) -> std::result::Result<Option<u32>, String> {
+        self.get(path)
+            .map(|raw| raw.parse().map_err(|_| format!("{} is {raw}, not a whole number below 2^32", path.join("."))))
+            .transpose()
+    }
+
+    /// Whether something other than white space follows the document.
+    pub(super) fn has_more_text(&self) -> bool {
+        self.text.get(self.end..).is_some_and(|rest| !rest.trim().is_empty())
+    }
+
+    /// The parts of the document that matter to a GPU request. Where a member comes twice, what any of them asks counts as
+    /// asked: the edit that follows is refused then, rather than a request overlooked.
+    pub fn view(&self) -> View<'a> {
+        let processes = self.objects("process");
+        let capabilities = processes.iter().flat_map(|process| process.all("capabilities"));
+        let mut bounding = capabilities.filter_map(object).flat_map(|sets| strings(sets.all("bounding")));
+        View {
+            env: strings(processes.iter().flat_map(|process| process.all("env"))),
+            annotations: self.annotations(),
+            mounts: self.top.all("mounts").filter_map(elements).flatten().filter_map(mount).collect(),
+            hooks: self.hooks(),
+            privileged: bounding.any(|capability| capability == "CAP_SYS_ADMIN"),
+        }
+    }
+
+    fn objects(&self, name: &str) -> Vec<Object<'a>> {
+        self.top.all(name).filter_map(object).collect()
+    }
+
+    fn annotations(&self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
+        let members = self.objects("annotations").into_iter().flat_map(Object::into_members);
+        members.filter_map(|(key, value)| Some((key, string(value)?))).collect()
+    }
+
+    fn hooks(&self) -> Vec<HookView<'a>> {
+        let mut hooks = Vec::new();
+        for (stage, list) in self.objects("hooks").into_iter().flat_map(Object::into_members) {
+            let entries = elements(list).unwrap_or_default().into_iter().enumerate();
+            hooks.extend(entries.filter_map(|(index, raw)| hook(stage.clone(), index, raw)));
+        }
+        hooks
+    }
+}
+
+fn object(raw: &str) -> Option<Object<'_>> {
+    Object::parse(raw).ok()
+}
+
+/// The strings in all of `arrays`.
+fn strings<'a>(arrays: impl Iterator<Item = &'a str>) -> Vec<Cow<'a, str>> {
+    arrays.filter_map(elements).flatten().filter_map(string).collect()
+}
+
+fn mount(raw: &str) -> Option<MountView<'_>> {
+    let object = object(raw)?;
+    Some(MountView {
+        destination: object.get("destination").and_then(string)?,
+        source: object.get("source").and_then(string).unwrap_or_default(),
+    })
+}
+
+fn hook<'a>(stage: Cow<'a, str>, index: usize, raw: &'a str) -> Option<HookView<'a>> {
+    let object = object(raw)?;
+    let args = object.get("args").and_then(elements).unwrap_or_default();
+    Some(HookView {
+        stage,
+        index,
+        path: object.get("path").and_then(string)?,
+        args: args.into_iter().filter_map(string).collect(),
+    })
+}
