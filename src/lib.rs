@@ -35,3 +35,5 @@ pub mod config;
 pub mod error;
 pub mod log;
 pub mod oci;
+pub mod request;
+pub mod vendor;

@@ -1,0 +1,121 @@
+//! The `devices` list of a compose file's resource reservations, as JSON: what stands there, with its defaults.
+//!
+//! Pure. Differs from compose in that `capabilities` may be left out.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Quoted, nearest};
+
+use super::gpus::DeviceRequest;
+
+/// The most entries that a list may have.
+const MOST: usize = 64;
+const MEMBERS: [&str; 5] = ["driver", "count", "device_ids", "capabilities", "options"];
+
+/// Reads the list. An error names the entry at fault.
+pub(super) fn parse(json: &str) -> Result<Vec<DeviceRequest>, String> {
+    let entries: Vec<Map<String, Value>> =
+        serde_json::from_str(json).map_err(|error| format!("no JSON list of device requests: {error}"))?;
+    if entries.len() > MOST {
+        return Err(format!("more than {MOST} device requests"));
+    }
+    let in_entry = |(at, entry)| parse_entry(entry).map_err(|error| format!("devices[{at}]: {error}"));
+    entries.iter().enumerate().map(in_entry).collect()
+}
+
+fn parse_entry(entry: &Map<String, Value>) -> Result<DeviceRequest, String> {
+    if let Some(unknown) = entry.keys().find(|key| !MEMBERS.contains(&key.as_str())) {
+        let hint = match nearest(unknown, MEMBERS) {
+            Some(known) => format!("did you mean {known:?}?"),
+            None => format!("known are {}", MEMBERS.join(", ")),
+        };
+        return Err(format!("unknown attribute {}; {hint}", Quoted(unknown)));
+    }
+    let driver = entry.get("driver").map_or(Ok(String::new()), |driver| string(driver, "driver"))?;
+    let (count, ids) = match (entry.get("count"), entry.get("device_ids")) {
+        (Some(_), Some(_)) => return Err(r#""count" and "device_ids" attributes are exclusive"#.to_owned()),
+        (None, None) => (-1, Vec::new()),
+        (Some(count), None) => (parse_count(count)?, Vec::new()),
+        (None, Some(Value::Array(ids))) => {
+            (0, ids.iter().map(|id| string(id, "device_ids")).collect::<Result<_, _>>()?)
+        }
+        (None, Some(_)) => return Err(r#""device_ids" must be a list of strings"#.to_owned()),
+    };
+    Ok(DeviceRequest { driver, count, ids })
+}
+
+fn parse_count(count: &Value) -> Result<i64, String> {
+    let number = match count {
+        Value::Number(number) => number.as_i64(),
+        Value::String(word) if word.eq_ignore_ascii_case("all") => Some(-1),
+        Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    let written = || count.as_str().map_or_else(|| count.to_string(), str::to_owned);
+    number.ok_or_else(|| format!("invalid value {}, the only value allowed is 'all' or a number", Quoted(&written())))
+}
+
+fn string(value: &Value, member: &str) -> Result<String, String> {
+    value.as_str().map(str::to_owned).ok_or_else(|| match member {
+        "device_ids" => format!("{member:?} must be a list of strings"),
+        _ => format!("{member:?} must be a string"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_mean_what_they_mean_in_a_compose_file() {
+        for (json, driver, count, ids) in [
+            (r#"[{"driver": "nvidia", "count": 1, "capabilities": ["gpu"]}]"#, "nvidia", 1, &[] as &[&str]),
+            (r#"[{"count": "all"}]"#, "", -1, &[]),
+            (r#"[{"count": "All"}]"#, "", -1, &[]),
+            (r#"[{"count": "2"}]"#, "", 2, &[]),
+            (r#"[{"count": 0}]"#, "", 0, &[]),
+            (r#"[{"count": -3}]"#, "", -3, &[]),
+            (r#"[{}]"#, "", -1, &[]),
+            (r#"[{"driver": "amd", "options": {"a": "b"}}]"#, "amd", -1, &[]),
+            (r#"[{"device_ids": ["0", "GPU-1f"]}]"#, "", 0, &["0", "GPU-1f"]),
+            (r#"[{"device_ids": []}]"#, "", 0, &[]),
+        ] {
+            let ids = ids.iter().map(|&id| id.to_owned()).collect();
+            assert_eq!(parse(json), Ok(vec![DeviceRequest { driver: driver.into(), count, ids }]), "{json}");
+        }
+        assert_eq!(parse("[]"), Ok(vec![]));
+        assert_eq!(parse("[{}, {}]").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn errors_name_the_entry_and_what_would_be_right() {
+        for (json, error) in [
+            (
+                r#"[{"count": 1, "device_ids": ["0"]}]"#,
+                r#"devices[0]: "count" and "device_ids" attributes are exclusive"#,
+            ),
+            (
+                r#"[{}, {"count": "x"}]"#,
+                r#"devices[1]: invalid value "x", the only value allowed is 'all' or a number"#,
+            ),
+            (r#"[{"count": 1.5}]"#, r#"devices[0]: invalid value "1.5", the only value allowed is 'all' or a number"#),
+            (
+                r#"[{"count": null}]"#,
+                r#"devices[0]: invalid value "null", the only value allowed is 'all' or a number"#,
+            ),
+            (r#"[{"device_id": ["0"]}]"#, r#"devices[0]: unknown attribute "device_id"; did you mean "device_ids"?"#),
+            (
+                r#"[{"zzz": 1}]"#,
+                r#"devices[0]: unknown attribute "zzz"; known are driver, count, device_ids, capabilities, options"#,
+            ),
+            (r#"[{"device_ids": "0"}]"#, r#"devices[0]: "device_ids" must be a list of strings"#),
+            (r#"[{"device_ids": [0]}]"#, r#"devices[0]: "device_ids" must be a list of strings"#),
+            (r#"[{"driver": 1}]"#, r#"devices[0]: "driver" must be a string"#),
+            ("[{]", "no JSON list of device requests: key must be a string at line 1 column 3"),
+        ] {
+            assert_eq!(parse(json).unwrap_err(), error, "{json}");
+        }
+        assert_eq!(parse(&format!("[{}{{}}]", "{},".repeat(64))).unwrap_err(), "more than 64 device requests");
+        assert!(parse(&"[".repeat(60_000)).is_err(), "deep nesting is refused, not followed");
+    }
+}

@@ -1,0 +1,147 @@
+//! What a container asks for: every source of a request read into one value, judged by one policy.
+//!
+//! Pure: reads nothing but the [`View`] of config.json and the policy. Does not know which devices exist.
+//!
+//! Sources have ranks; for every vendor the highest one that asks counts, and vendors add up:
+//!
+//! 1. annotations: `gpu-runc/gpus` (without a driver it speaks for every vendor) and `cdi.k8s.io/*`;
+//! 2. mounts of a device plugin;
+//! 3. hooks that an engine left for a vendor's old toolkit;
+//! 4. a vendor's own environment variable, or Docker Swarm's in its place;
+//! 5. `GPU_VISIBLE_DEVICES`, which adds to the others unless it would end at a vendor that one of them speaks for.
+
+use std::fmt;
+
+use crate::cdi::QualifiedName;
+use crate::config::Policy;
+use crate::error::{Quoted, Result};
+use crate::oci::view::View;
+use crate::vendor::Vendor;
+
+use gathering::Gathering;
+
+mod annotations;
+mod compose;
+mod csv;
+mod env;
+mod gathering;
+mod gpus;
+mod hooks;
+mod mounts;
+mod policy;
+mod visible;
+
+/// All that one container asks for. `None` in place of it means that nothing else on the machine need be looked at.
+#[derive(Debug, Default, PartialEq)]
+pub struct Request {
+    /// What is asked, highest source first; vendors add up.
+    pub asks: Vec<Ask>,
+    /// Hooks to be taken out, because their work is done here or was refused: (stage, index in its list).
+    pub replaced_hooks: Vec<(String, usize)>,
+    /// What the policy refused.
+    pub refusals: Vec<Refusal>,
+}
+
+/// One source's wish.
+#[derive(Debug, PartialEq)]
+pub struct Ask {
+    /// Who asks.
+    pub source: Source,
+    /// What for.
+    pub want: Want,
+}
+
+/// Where a wish was found. Its text names it in messages: `environment variable "NVIDIA_VISIBLE_DEVICES=0"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// An annotation: key and value.
+    Annotation(String, String),
+    /// Mounts of `/dev/null` below the device plugin's folder, which is this one.
+    Mounts(&'static str),
+    /// A hook that an engine left for the vendor's old toolkit: its program's name.
+    LegacyHook(String),
+    /// An environment variable: name and value.
+    Env(String, String),
+    /// The arguments of a `gpu-ctk` command.
+    CommandLine,
+}
+
+/// What is wished for.
+#[derive(Debug, PartialEq)]
+pub enum Want {
+    /// Devices by their qualified names.
+    Names(Vec<QualifiedName>),
+    /// Devices of a vendor; of the first of several that can satisfy the whole wish.
+    Devices {
+        /// The vendors to consider, in order. Never empty.
+        vendors: Vec<&'static Vendor>,
+        /// Those of them that a higher source speaks for: if the wish ends at one of these, it is already answered and adds
+        /// nothing. Never all of them.
+        answered: Vec<&'static Vendor>,
+        /// Which of its devices.
+        selection: Selection,
+    },
+}
+
+/// Which of a vendor's devices.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// All of them.
+    All,
+    /// The first so many.
+    Count(usize),
+    /// These, by the vendor's own names: indices, UUIDs, PCI addresses, MIG `0:1`. In the vendor's canonical spelling where the
+    /// wish is for one vendor only; else as written.
+    Ids(Vec<String>),
+    /// None, but the driver's files.
+    DriverOnly,
+}
+
+/// A wish that the policy does not grant.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Who asked.
+    pub source: Source,
+    /// Which rule refused: `policy.env is "never" in /etc/gpu-runc/config.toml`.
+    pub rule: String,
+}
+
+/// The sources, one function for every rank, highest first.
+const RANKS: [fn(&mut Gathering<'_>) -> Result<()>; 5] =
+    [annotations::gather, mounts::gather, hooks::gather, env::gather_vendors, env::gather_any];
+
+impl Request {
+    /// Reads what a container asks for. `None`: it asks for nothing, or is a pod's sandbox. A request without asks has hooks to
+    /// take out or refusals to log.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::error::Error::Request`] for a wish that cannot be understood, unless a higher source has made it moot, and
+    /// [`crate::error::Error::Refused`] for one that the policy both refuses and calls an error.
+    pub fn from_spec(view: &View<'_>, policy: &Policy) -> Result<Option<Self>> {
+        if view.is_sandbox() {
+            return Ok(None);
+        }
+        let mut gathering = Gathering::new(view, policy);
+        for gather in RANKS {
+            gather(&mut gathering)?;
+            gathering.close_rank();
+        }
+        Ok(gathering.into_request())
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Annotation(key, value) => write!(f, "annotation {}", Quoted(&format!("{key}={value}"))),
+            Source::Mounts(folder) => write!(f, "mounts below {folder}"),
+            Source::CommandLine => f.write_str("command line"),
+            Source::LegacyHook(program) => write!(f, "hook {}", Quoted(program)),
+            Source::Env(name, value) => write!(f, "environment variable {}", Quoted(&format!("{name}={value}"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
