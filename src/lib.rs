@@ -33,7 +33,9 @@
 pub mod cdi;
 pub mod config;
 pub mod error;
+pub mod host;
 pub mod log;
 pub mod oci;
 pub mod request;
+pub mod resolve;
 pub mod vendor;

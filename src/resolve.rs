@@ -1,0 +1,252 @@
+//! What a request gets: qualified names chosen from what the registry has, and their edits put together.
+//!
+//! Pure: the registry is a value, read before. All or nothing: one name that cannot be had, and nothing is granted.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::cdi::registry::FileId;
+use crate::cdi::{ContainerEdits, Kind, Lookup, QualifiedName, Registry};
+use crate::error::{Error, nearest};
+use crate::request::{Request, Selection, Source, Want};
+use crate::vendor::Vendor;
+
+/// What a request gets.
+#[derive(Debug, Default)]
+pub struct Resolution {
+    /// What is to change in the container. Device nodes may still be incomplete.
+    pub edits: ContainerEdits,
+    /// What was granted, per wish.
+    pub grants: Vec<Grant>,
+    /// What the person who runs the machine may want to know.
+    pub notes: Vec<String>,
+}
+
+/// Devices given for one wish.
+#[derive(Debug, PartialEq)]
+pub struct Grant {
+    /// Their names.
+    pub devices: Vec<QualifiedName>,
+    /// Who asked.
+    pub source: Source,
+    /// The files (or generators) that describe them.
+    pub files: Vec<PathBuf>,
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let devices: Vec<_> = self.devices.iter().map(QualifiedName::to_string).collect();
+        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        write!(f, "devices={} files={} asked by {}", devices.join(","), files.join(","), self.source)
+    }
+}
+
+/// Names that were asked for and are not to be had.
+#[derive(Debug, PartialEq)]
+pub struct Missing(Vec<(String, Source)>);
+
+/// Whether `request` may want `device` of `kind`: what the registry has to keep.
+pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
+    request.asks.iter().any(|ask| match &ask.want {
+        Want::Names(names) => names.iter().any(|name| name.kind() == kind && name.device() == device),
+        Want::Devices { vendors, selection, .. } => vendors.iter().any(|vendor| {
+            vendor.kinds.iter().any(|known| known.split_once('/') == Some((kind.vendor(), kind.class())))
+                && match selection {
+                    Selection::Ids(ids) => ids.iter().any(|id| (vendor.canonical)(id) == device),
+                    Selection::All | Selection::Count(_) | Selection::DriverOnly => true,
+                }
+        }),
+    })
+}
+
+/// Finds every wish of `request` in `registry`.
+pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Missing> {
+    let mut resolution = Resolution::default();
+    let mut missing = Vec::new();
+    let mut taken = Taken::default();
+    for ask in &request.asks {
+        match chosen(&ask.want, registry) {
+            Ok(Choice::Devices(names)) => {
+                let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.edits);
+                missing.extend(absent.into_iter().map(|name| (name, ask.source.clone())));
+                resolution.grants.extend(Some(grant).filter(|grant| !grant.devices.is_empty()));
+            }
+            Ok(Choice::DriverOnly(kind)) => {
+                let files = registry.files_of(&kind);
+                if files.is_empty() {
+                    resolution.notes.push(format!(
+                        "{} asks for the driver's files, which no CDI file of {kind} describes",
+                        ask.source
+                    ));
+                }
+                for file in files {
+                    taken.take_file(file, registry, &mut resolution.edits);
+                }
+            }
+            Err(names) => missing.extend(names.into_iter().map(|name| (name, ask.source.clone()))),
+        }
+    }
+    if missing.is_empty() { Ok(resolution) } else { Err(Missing(missing)) }
+}
+
+/// What was already taken: names and the files' own edits count once.
+#[derive(Default)]
+struct Taken {
+    names: Vec<QualifiedName>,
+    files: Vec<FileId>,
+}
+
+impl Taken {
+    fn take(
+        &mut self,
+        names: Vec<QualifiedName>,
+        source: &Source,
+        registry: &Registry,
+        edits: &mut ContainerEdits,
+    ) -> (Grant, Vec<String>) {
+        let mut grant = Grant { devices: Vec::new(), source: source.clone(), files: Vec::new() };
+        let mut absent = Vec::new();
+        for name in names {
+            let Lookup::Found { edits: of_device, file } = registry.find(&name) else {
+                absent.push(name.to_string());
+                continue;
+            };
+            let path = registry.path(file);
+            if !grant.files.iter().any(|known| known == path) {
+                grant.files.push(path.to_owned());
+            }
+            if !self.names.contains(&name) {
+                self.take_file(file, registry, edits);
+                edits.append(of_device);
+                self.names.push(name.clone());
+            }
+            grant.devices.push(name);
+        }
+        (grant, absent)
+    }
+
+    fn take_file(&mut self, file: FileId, registry: &Registry, edits: &mut ContainerEdits) {
+        if !self.files.contains(&file) {
+            edits.append(registry.global_edits(file));
+            self.files.push(file);
+        }
+    }
+}
+
+enum Choice {
+    Devices(Vec<QualifiedName>),
+    DriverOnly(Kind),
+}
+
+/// The names that `want` comes to. The error holds the names that are missing.
+fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
+    let (vendors, answered, selection) = match want {
+        Want::Names(names) => return Ok(Choice::Devices(names.clone())),
+        Want::Devices { vendors, answered, selection } => (vendors, answered, selection),
+    };
+    let mut failure: Option<(bool, Vec<String>)> = None;
+    for (vendor, kind) in vendors.iter().flat_map(|vendor| kinds(vendor).map(move |kind| (vendor, kind))) {
+        let names = registry.names(&kind);
+        match of_kind(&kind, vendor, selection, &names) {
+            Ok(_) if answered.contains(vendor) => return Ok(Choice::Devices(Vec::new())),
+            Ok(choice) => return Ok(choice),
+            // The error is about the first vendor that is on this machine at all, else about the first.
+            Err(missing) => {
+                let is_better = failure.as_ref().is_none_or(|(is_present, _)| !is_present && !names.is_empty());
+                if is_better {
+                    failure = Some((!names.is_empty(), missing));
+                }
+            }
+        }
+    }
+    match (selection, vendors.first().and_then(|vendor| kinds(vendor).next())) {
+        (Selection::DriverOnly, Some(kind)) => Ok(Choice::DriverOnly(kind)),
+        _ => Err(failure.map(|(_, missing)| missing).unwrap_or_default()),
+    }
+}
+
+fn kinds(vendor: &Vendor) -> impl Iterator<Item = Kind> + use<> {
+    vendor.kinds.iter().filter_map(|kind| kind.parse().ok())
+}
+
+fn of_kind(kind: &Kind, vendor: &Vendor, selection: &Selection, names: &[&str]) -> Result<Choice, Vec<String>> {
+    let named = |devices: &mut dyn Iterator<Item = Cow<'_, str>>| -> Result<Choice, Vec<String>> {
+        let (mut found, mut missing) = (Vec::new(), Vec::new());
+        for device in devices {
+            match kind.device(&device) {
+                Ok(name) if names.contains(&&*device) => found.push(name),
+                _ => missing.push(format!("{kind}={device}")),
+            }
+        }
+        if missing.is_empty() { Ok(Choice::Devices(found)) } else { Err(missing) }
+    };
+    let single = || names.iter().filter(|name| **name != "all" && **name != "none").map(|name| Cow::Borrowed(*name));
+    match selection {
+        Selection::Ids(ids) => named(&mut ids.iter().map(|id| (vendor.canonical)(id))),
+        Selection::All if names.contains(&"all") || single().next().is_none() => named(&mut ["all".into()].into_iter()),
+        Selection::All => named(&mut single()),
+        // Indices where there are any, because other names of the same devices stand beside them.
+        Selection::Count(count) if names.contains(&"0") || single().count() < *count => {
+            named(&mut (0..*count).map(|index| index.to_string().into()))
+        }
+        Selection::Count(count) => named(&mut single().take(*count)),
+        Selection::DriverOnly if names.contains(&"none") => named(&mut ["none".into()].into_iter()),
+        Selection::DriverOnly if names.is_empty() => Err(Vec::new()),
+        Selection::DriverOnly => Ok(Choice::DriverOnly(kind.clone())),
+    }
+}
+
+impl Missing {
+    /// The error that says who asked, what `everything` on this machine has in place of it, and what to do.
+    pub fn explained(self, everything: &Registry, spec_dirs: &[PathBuf]) -> Error {
+        let mut parts = Vec::new();
+        let mut sources: Vec<&Source> = Vec::new();
+        for (_, source) in &self.0 {
+            if !sources.contains(&source) {
+                sources.push(source);
+            }
+        }
+        parts.push(format!("asked for by {}", listed(sources.iter().map(ToString::to_string), " and ")));
+        let mut kinds: Vec<&str> =
+            self.0.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind).collect();
+        kinds.dedup();
+        for kind in kinds {
+            parts.push(self.what_exists(kind, everything, spec_dirs));
+        }
+        let problems = everything.problems();
+        parts.extend(problems.iter().take(3).map(|problem| Error::from(problem.clone()).to_string()));
+        if problems.len() > 3 {
+            parts.push(format!("{} more problems, see \"gpu-ctk cdi list\"", problems.len() - 3));
+        }
+        Error::Unresolvable { devices: self.0.into_iter().map(|(name, _)| name).collect(), because: parts.join("; ") }
+    }
+
+    fn what_exists(&self, kind: &str, everything: &Registry, spec_dirs: &[PathBuf]) -> String {
+        let dirs = || listed(spec_dirs.iter().map(|dir| dir.display().to_string()), " and ");
+        let names = kind.parse().map(|kind| everything.names(&kind)).unwrap_or_default();
+        if names.is_empty() {
+            let others = everything.kinds().into_iter().map(ToString::to_string).collect::<Vec<_>>();
+            let others =
+                if others.is_empty() { String::new() } else { format!(", only {}", listed(others.into_iter(), ", ")) };
+            return format!(
+                "no CDI file in {} describes {kind}{others}; put one there, \"gpu-ctk cdi list\" shows what is found",
+                dirs()
+            );
+        }
+        let wrong = self.0.iter().find_map(|(name, _)| name.strip_prefix(kind)?.strip_prefix('='));
+        let meant = wrong.and_then(|wrong| nearest(wrong, names.iter().copied()));
+        let meant = meant.map_or_else(String::new, |name| format!(", did you mean {name}?"));
+        format!("this host has {kind}={}{meant}", listed(names.into_iter().map(str::to_owned), ", "))
+    }
+}
+
+/// The first few of `items` in a row.
+fn listed(items: impl Iterator<Item = String>, between: &str) -> String {
+    const SHOWN: usize = 16;
+    let mut items: Vec<String> = items.collect();
+    let more = items.len().saturating_sub(SHOWN);
+    items.truncate(SHOWN);
+    let row = items.join(between);
+    if more > 0 { format!("{row} and {more} more") } else { row }
+}
