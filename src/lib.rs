@@ -38,4 +38,5 @@ pub mod log;
 pub mod oci;
 pub mod request;
 pub mod resolve;
+pub mod runtime;
 pub mod vendor;

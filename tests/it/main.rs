@@ -15,3 +15,7 @@
 )]
 
 mod cdi_cases;
+mod errors;
+mod golden;
+mod injection;
+mod passthrough;

@@ -1,0 +1,132 @@
+//! The bundle: reading its config.json, and putting another in its place all at once or not at all.
+//!
+//! The only writer on the container-start path.
+
+#![allow(clippy::disallowed_methods, reason = "reads and replaces config.json")]
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use crate::error::{Error, Result};
+
+/// No engine writes a configuration of this size; a device or an endless file would be read for ever.
+const LARGEST: u64 = 256 << 20;
+
+/// A config.json that was read, with what is needed to replace it.
+#[derive(Debug)]
+pub struct Bundle {
+    path: PathBuf,
+    text: Text,
+    found: fs::Metadata,
+}
+
+/// The text of a configuration.
+#[derive(Debug)]
+enum Text {
+    Exact(String),
+    /// Bytes that were no UTF-8 are replaced: good enough to see what is asked, not to write.
+    Lossy(String),
+}
+
+impl Bundle {
+    /// Reads the configuration at `path`; `None` if there is none.
+    pub fn read(path: &Path) -> Result<Option<Self>> {
+        let failed = |cause| Error::io("read", path, cause);
+        // O_NONBLOCK, or a pipe in its place would hold us up.
+        let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(failed)?,
+        };
+        let found = file.metadata().map_err(failed)?;
+        if !found.is_file() {
+            return Err(spec_error(path, "not a regular file"));
+        }
+        if found.len() > LARGEST {
+            return Err(spec_error(path, "larger than 256 MiB"));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
+        (&mut file).take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => Text::Exact(text),
+            Err(not_utf8) => Text::Lossy(String::from_utf8_lossy(not_utf8.as_bytes()).into_owned()),
+        };
+        Ok(Some(Bundle { path: path.to_owned(), text, found }))
+    }
+
+    /// Where the configuration is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        match &self.text {
+            Text::Exact(text) | Text::Lossy(text) => text,
+        }
+    }
+
+    /// Puts `text` in the configuration's place: a new file with the old one's owner and mode, renamed over it. Whatever
+    /// happens on the way, the old file or the new one is there, whole.
+    pub fn replace(&self, text: &str) -> Result<()> {
+        if let Text::Lossy(_) = self.text {
+            return Err(spec_error(&self.path, "cannot be edited safely: it is not valid UTF-8"));
+        }
+        let failed = |cause| Error::io("replace", &self.path, cause);
+        let target = self.target().map_err(failed)?;
+        let mut name = target.file_name().unwrap_or_default().to_owned();
+        name.push(format!(".gpu-runc-{}", process::id()));
+        let fresh = target.with_file_name(name);
+        let written = self.write(&fresh, text).and_then(|()| {
+            if self.has_changed(&target)? {
+                return Err(io::Error::other("somebody else wrote it at the same time"));
+            }
+            fs::rename(&fresh, &target)
+        });
+        written.map_err(|cause| {
+            // What is left of a try must not stay; that it could not be removed either is no news.
+            let _ = fs::remove_file(&fresh);
+            failed(cause)
+        })
+    }
+
+    /// The file itself where the bundle holds a link to it.
+    fn target(&self) -> io::Result<PathBuf> {
+        if fs::symlink_metadata(&self.path)?.is_symlink() {
+            fs::canonicalize(&self.path)
+        } else {
+            Ok(self.path.clone())
+        }
+    }
+
+    fn write(&self, fresh: &Path, text: &str) -> io::Result<()> {
+        // A left-over of a killed process with our pid is nobody's.
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh);
+        let mut file = create().or_else(|cause| match cause.kind() {
+            io::ErrorKind::AlreadyExists => fs::remove_file(fresh).and_then(|()| create()),
+            _ => Err(cause),
+        })?;
+        file.write_all(text.as_bytes())?;
+        self.dress(&file)
+    }
+
+    fn dress(&self, file: &File) -> io::Result<()> {
+        let ours = file.metadata()?;
+        if (ours.uid(), ours.gid()) != (self.found.uid(), self.found.gid()) {
+            fchown(file, Some(self.found.uid()), Some(self.found.gid()))?;
+        }
+        file.set_permissions(fs::Permissions::from_mode(self.found.mode() & 0o7777))
+    }
+
+    fn has_changed(&self, target: &Path) -> io::Result<bool> {
+        let now = fs::metadata(target)?;
+        let state = |file: &fs::Metadata| (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec());
+        Ok(state(&now) != state(&self.found))
+    }
+}
+
+fn spec_error(path: &Path, message: &str) -> Error {
+    Error::Spec { path: path.to_owned(), message: message.to_owned() }
+}

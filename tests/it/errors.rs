@@ -1,0 +1,196 @@
+//! The error contract: one record in the engine's log, one line on stderr, exit status 1, and the bundle as it was.
+
+use std::fs;
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const ASKS: &str = r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=9"]}}"#;
+
+fn bundle() -> tempfile::TempDir {
+    let bundle = tempfile::tempdir().unwrap();
+    fs::write(bundle.path().join("config.json"), ASKS).unwrap();
+    fs::write(bundle.path().join("gpu-runc.toml"), "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [\"/absent\"]\n")
+        .unwrap();
+    bundle
+}
+
+fn gpu_runc(bundle: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
+    command.env("GPU_RUNC_CONFIG", bundle.join("gpu-runc.toml")).current_dir(bundle).args(args).output().unwrap()
+}
+
+#[test]
+fn the_engines_log_gets_one_record_in_its_own_format() {
+    for (args, log, is_json) in [
+        (["--log", "log", "--log-format", "json", "create", "c"].as_slice(), "log", true),
+        (&["--log=log", "--log-format=json", "create", "c"], "log", true),
+        (&["--log", "log", "create", "c"], "log", false),
+        (&["--log", "log", "--log-format", "text", "create", "c"], "log", false),
+    ] {
+        let bundle = bundle();
+        fs::write(bundle.path().join(log), "before\n").unwrap();
+        let output = gpu_runc(bundle.path(), args);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let text = fs::read_to_string(bundle.path().join(log)).unwrap();
+        let line = text.strip_prefix("before\n").expect("the log is appended to");
+        assert_eq!((output.status.code(), line.lines().count(), stderr.lines().count()), (Some(1), 1, 1), "{args:?}");
+        let message = stderr.trim_end();
+        assert!(
+            message.starts_with("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=9 ("),
+            "{message}"
+        );
+        if is_json {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert_eq!((record["level"].as_str(), record["msg"].as_str()), (Some("error"), Some(message)));
+            let time = record["time"].as_str().unwrap();
+            assert_eq!((time.len(), time.as_bytes()[19]), (20, b'Z'), "{time}");
+        } else {
+            assert!(line.starts_with("time=\"") && line.contains("level=error msg=\"CDI device"), "{line}");
+        }
+        assert_eq!(fs::read_to_string(bundle.path().join("config.json")).unwrap(), ASKS);
+    }
+}
+
+#[test]
+fn an_error_avoids_the_words_that_engines_turn_into_other_exit_codes() {
+    let bundle = bundle();
+    for config in [
+        "runtimes = [\"/absent/runc\"]",
+        "runtimes = [\"/etc/passwd\"]",
+        "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [\"/etc/passwd\"]",
+        "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [\"/absent\"]",
+        "runtimes = [\"/bin\"]",
+        "nonsense",
+    ] {
+        fs::write(bundle.path().join("gpu-runc.toml"), config).unwrap();
+        let output = gpu_runc(bundle.path(), &["create", "c"]);
+        let said = String::from_utf8(output.stderr).unwrap().to_lowercase();
+        assert_eq!(output.status.code(), Some(1), "{config}: {said}");
+        for phrase in [
+            "no such file",
+            "permission denied",
+            "not permitted",
+            "executable file not found",
+            "not a directory",
+            "is a directory",
+            "does not exist",
+        ] {
+            assert!(!said.contains(phrase), "{config}: {said}");
+        }
+    }
+}
+
+#[test]
+fn logs_that_cannot_be_written_cost_nothing() {
+    let bundle = bundle();
+    let cdi = bundle.path().join("cdi");
+    fs::create_dir(&cdi).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(cdi.join("n.json"), spec).unwrap();
+    let fifo = bundle.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    for (log, file) in
+        [("/absent/log", "/absent/file"), ("/proc/version", "/proc/version"), ("fifo", fifo.to_str().unwrap())]
+    {
+        fs::write(bundle.path().join("config.json"), ASKS).unwrap();
+        let config = format!("runtimes = [\"/bin/true\"]\n[log]\nfile = {file:?}\n[cdi]\nspec-dirs = [{cdi:?}]\n");
+        fs::write(bundle.path().join("gpu-runc.toml"), config).unwrap();
+        let good = gpu_runc(bundle.path(), &["--log", log, "create", "c"]);
+        assert_eq!((good.status.code(), good.stderr.len()), (Some(0), 0), "{log}: {good:?}");
+        fs::write(bundle.path().join("config.json"), "{").unwrap();
+        let bad = gpu_runc(bundle.path(), &["--log", log, "create", "c"]);
+        assert_eq!((bad.status.code(), bad.stderr.is_empty()), (Some(1), false), "{log}");
+    }
+}
+
+#[test]
+fn a_grant_is_one_line_of_our_own_log() {
+    let bundle = bundle();
+    let (cdi, log) = (bundle.path().join("cdi"), bundle.path().join("gpu-runc.log"));
+    fs::create_dir(&cdi).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(cdi.join("n.json"), spec).unwrap();
+    let config =
+        format!("runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\nfile = {log:?}\n[cdi]\nspec-dirs = [{cdi:?}]\n");
+    fs::write(bundle.path().join("gpu-runc.toml"), config).unwrap();
+    assert!(gpu_runc(bundle.path(), &["create", "web"]).status.success());
+    let text = fs::read_to_string(&log).unwrap();
+    let expected = format!(
+        "grant container=web devices=nvidia.com/gpu=9 files={} asked by environment variable \"NVIDIA_VISIBLE_DEVICES=9\"\n",
+        cdi.join("n.json").display()
+    );
+    assert!(text.ends_with(&expected) && text.lines().count() == 1, "{text}");
+    assert_eq!(fs::metadata(&log).unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn replacing_keeps_owner_and_mode_and_leaves_nothing_behind() {
+    let bundle = bundle();
+    let config_json = bundle.path().join("config.json");
+    let cdi = bundle.path().join("cdi");
+    fs::create_dir(&cdi).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(cdi.join("n.json"), spec).unwrap();
+    fs::write(
+        bundle.path().join("gpu-runc.toml"),
+        format!("runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [{cdi:?}]\n"),
+    )
+    .unwrap();
+    fs::set_permissions(&config_json, fs::Permissions::from_mode(0o640)).unwrap();
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(&config_json, Some(0), Some(990)).unwrap();
+    }
+    let before = fs::metadata(&config_json).unwrap();
+    assert!(gpu_runc(bundle.path(), &["create", "c"]).status.success());
+    let after = fs::metadata(&config_json).unwrap();
+    assert_ne!(before.ino(), after.ino(), "a new file took its place");
+    assert_eq!((before.mode(), before.uid(), before.gid()), (after.mode(), after.uid(), after.gid()));
+    let mut left: Vec<_> = fs::read_dir(bundle.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort();
+    assert_eq!(left, ["cdi", "config.json", "gpu-runc.toml"]);
+
+    // A configuration that is a link to another place stays a link.
+    let elsewhere = bundle.path().join("elsewhere.json");
+    fs::write(&elsewhere, ASKS).unwrap();
+    fs::remove_file(&config_json).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, &config_json).unwrap();
+    assert!(gpu_runc(bundle.path(), &["create", "c"]).status.success());
+    assert!(fs::symlink_metadata(&config_json).unwrap().is_symlink());
+    assert!(fs::read_to_string(&elsewhere).unwrap().contains("A=b"));
+}
+
+#[test]
+fn what_is_no_configuration_is_said_to_be_none() {
+    let bundle = bundle();
+    let config_json = bundle.path().join("config.json");
+    let said = |bundle: &Path| String::from_utf8(gpu_runc(bundle, &["create", "c"]).stderr).unwrap();
+    fs::remove_file(&config_json).unwrap();
+    assert_eq!(said(bundle.path()), "", "an absent one is for the low-level runtime to miss");
+    fs::create_dir(&config_json).unwrap();
+    assert!(said(bundle.path()).contains("config.json: not a regular file"));
+    fs::remove_dir(&config_json).unwrap();
+    nix::unistd::mkfifo(&config_json, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(said(bundle.path()).contains("config.json: not a regular file"));
+    fs::remove_file(&config_json).unwrap();
+    let socket = UnixListener::bind(&config_json).unwrap();
+    assert!(said(bundle.path()).contains("config.json: no such device or address"), "{}", said(bundle.path()));
+    drop(socket);
+    fs::remove_file(&config_json).unwrap();
+    fs::write(&config_json, b"{\"process\":{\"env\":[\"NVIDIA_VISIBLE_DEVICES=0\",\"\xff\"]}}").unwrap();
+    fs::create_dir(bundle.path().join("cdi")).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"0","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(bundle.path().join("cdi/n.json"), spec).unwrap();
+    let config = format!("runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [{:?}]\n", bundle.path().join("cdi"));
+    fs::write(bundle.path().join("gpu-runc.toml"), config).unwrap();
+    assert!(said(bundle.path()).contains("config.json: cannot be edited safely: it is not valid UTF-8"));
+    let mut bytes = Vec::new();
+    fs::File::open(&config_json).unwrap().read_to_end(&mut bytes).unwrap();
+    assert!(bytes.contains(&0xff), "and it is as it was");
+}
