@@ -31,6 +31,7 @@
 //! ```
 
 pub mod cdi;
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod host;

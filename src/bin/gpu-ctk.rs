@@ -1,3 +1,7 @@
-//! The person's tool.
+//! The person's tool: shows, checks and explains what gpu-runc does.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    gpu_runc::cli::main(std::env::args_os().collect())
+}

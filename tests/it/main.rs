@@ -18,4 +18,5 @@ mod cdi_cases;
 mod errors;
 mod golden;
 mod injection;
+mod layers;
 mod passthrough;

@@ -1,0 +1,256 @@
+//! `gpu-ctk explain`: a container's request followed through every step, without starting it.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use similar::TextDiff;
+
+use super::print;
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::oci::Spec;
+use crate::request::{Ask, Refusal, Request, Selection, Want};
+use crate::resolve::Resolution;
+use crate::runtime::bundle::Bundle;
+use crate::runtime::decide;
+use crate::vendor::VENDORS;
+
+/// The container to explain.
+#[derive(Debug, clap::Args)]
+#[group(required = true, multiple = true)]
+pub(super) struct Explain {
+    /// A bundle, or its config.json
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "annotations"])]
+    bundle: Option<PathBuf>,
+    /// An environment variable of a container that has no bundle yet
+    #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// An annotation of a container that has no bundle yet
+    #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
+    annotations: Vec<(String, String)>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn pair(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// What each step said.
+struct Story {
+    request: Option<Request>,
+    /// What is granted and the text of the new document, if it changes.
+    outcome: Result<(Resolution, Option<String>)>,
+}
+
+impl Explain {
+    /// Prints the story. Exit status 1 if the container would not start.
+    pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        let bundle = self.bundle.as_deref().map(read).transpose()?;
+        let (text, path) = match &bundle {
+            Some(bundle) => (bundle.text().to_owned(), bundle.path()),
+            None => (self.imagined(), Path::new("config.json")),
+        };
+        let spec = Spec::parse(&text, path)?;
+        let story = follow(&spec, config);
+        let diff = match &story.outcome {
+            Ok((_, Some(after))) => unified(&text, after),
+            _ => String::new(),
+        };
+        print(&if self.json { format!("{:#}\n", story.to_json(&diff)) } else { story.to_text(&diff) });
+        Ok(if story.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// The smallest container that asks what the arguments say.
+    fn imagined(&self) -> String {
+        let env: Vec<String> = self.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let annotations: serde_json::Map<String, Value> =
+            self.annotations.iter().map(|(key, value)| (key.clone(), value.as_str().into())).collect();
+        json!({
+            "annotations": annotations,
+            "ociVersion": "1.0.2",
+            "process": {"args": ["sh"], "cwd": "/", "env": env, "user": {"gid": 0, "uid": 0}},
+            "root": {"path": "rootfs"},
+        })
+        .to_string()
+    }
+}
+
+fn read(bundle: &Path) -> Result<Bundle> {
+    let direct = bundle.file_name().is_some_and(|name| name == "config.json");
+    let path = if direct { bundle.to_owned() } else { bundle.join("config.json") };
+    let absent = || Error::Usage(format!("{}: not found; --bundle takes a folder with a config.json", path.display()));
+    Bundle::read(&path)?.ok_or_else(absent)
+}
+
+fn follow(spec: &Spec<'_>, config: &Config) -> Story {
+    match Request::from_spec(&spec.view(), &config.policy) {
+        Ok(Some(request)) => Story { outcome: decide(spec, &request, config), request: Some(request) },
+        Ok(None) => Story { request: None, outcome: Ok((Resolution::default(), None)) },
+        Err(error) => Story { request: None, outcome: Err(error) },
+    }
+}
+
+impl Story {
+    fn asks(&self) -> &[Ask] {
+        self.request.as_ref().map_or(&[], |request| &request.asks)
+    }
+
+    fn refusals(&self) -> &[Refusal] {
+        self.request.as_ref().map_or(&[], |request| &request.refusals)
+    }
+
+    fn to_text(&self, diff: &str) -> String {
+        let mut lines = Vec::new();
+        let mut section = |title: &str, items: Vec<String>, none: &str| {
+            lines.push(title.to_owned());
+            if items.is_empty() {
+                lines.push(format!("  {none}"));
+            }
+            lines.extend(items.into_iter().map(|item| format!("  {item}")));
+        };
+        section(
+            "asked",
+            self.asks().iter().map(|ask| format!("{} by {}", wish(&ask.want), ask.source)).collect(),
+            "nothing",
+        );
+        let refused =
+            self.refusals().iter().map(|refusal| format!("refuses {}: {}", refusal.source, refusal.rule)).collect();
+        section("policy", refused, if self.asks().is_empty() { "has nothing to judge" } else { "allows it" });
+        match &self.outcome {
+            Err(error) => section("error, the container would not start", vec![error.to_string()], ""),
+            Ok((resolution, _)) => {
+                let devices = |grant: &crate::resolve::Grant| {
+                    let files: Vec<_> = grant.files.iter().map(|file| file.display().to_string()).collect();
+                    let files = files.join(", ");
+                    grant.devices.iter().map(|device| format!("{device} from {files}")).collect::<Vec<_>>()
+                };
+                section("granted", resolution.grants.iter().flat_map(devices).collect(), "nothing");
+                if !resolution.notes.is_empty() {
+                    section("notes", resolution.notes.clone(), "");
+                }
+                section("changes", diff.lines().map(str::to_owned).collect(), "none, config.json is not touched");
+            }
+        }
+        lines.join("\n") + "\n"
+    }
+
+    fn to_json(&self, diff: &str) -> Value {
+        let asked = |ask: &Ask| json!({"source": ask.source.to_string(), "want": wish(&ask.want)});
+        let refused = |refusal: &Refusal| json!({"source": refusal.source.to_string(), "rule": refusal.rule});
+        let mut story = json!({
+            "asked": self.asks().iter().map(asked).collect::<Vec<_>>(),
+            "refused": self.refusals().iter().map(refused).collect::<Vec<_>>(),
+        });
+        let outcome = match &self.outcome {
+            Err(error) => json!({"error": error.to_string()}),
+            Ok((resolution, _)) => {
+                let granted = |grant: &crate::resolve::Grant| {
+                    json!({
+                        "devices": grant.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                        "files": grant.files, "source": grant.source.to_string(),
+                    })
+                };
+                json!({
+                    "granted": resolution.grants.iter().map(granted).collect::<Vec<_>>(),
+                    "notes": resolution.notes, "edits": resolution.edits, "diff": diff,
+                })
+            }
+        };
+        if let (Some(story), Value::Object(outcome)) = (story.as_object_mut(), outcome) {
+            story.extend(outcome);
+        }
+        story
+    }
+}
+
+/// A wish in a person's words.
+fn wish(want: &Want) -> String {
+    let (vendors, selection) = match want {
+        Want::Names(names) => return names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Want::Devices { vendors, selection, .. } => (vendors, selection),
+    };
+    let vendor = match vendors.as_slice() {
+        [vendor] => vendor.name.to_owned(),
+        several if several.len() == VENDORS.len() => "any vendor".to_owned(),
+        several => several.iter().map(|vendor| vendor.name).collect::<Vec<_>>().join(" or "),
+    };
+    match selection {
+        Selection::All => format!("all devices of {vendor}"),
+        Selection::Count(count) => format!("the first {count} of {vendor}"),
+        Selection::Ids(ids) => format!("{} of {vendor}", ids.join(", ")),
+        Selection::DriverOnly => format!("no device, but the driver's files of {vendor}"),
+    }
+}
+
+/// The difference between two documents, both laid out one member a line so that a person can read it.
+fn unified(before: &str, after: &str) -> String {
+    let (before, after) = (laid_out(before), laid_out(after));
+    TextDiff::from_lines(&before, &after)
+        .unified_diff()
+        .context_radius(2)
+        .header("config.json", "config.json, edited")
+        .to_string()
+}
+
+/// White space is all that this changes: numbers and escapes stay as written.
+fn laid_out(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() * 2);
+    let (mut depth, mut in_string, mut escaped) = (0_usize, false, false);
+    let line = |out: &mut String, depth: usize| {
+        out.push('\n');
+        out.extend(std::iter::repeat_n("  ", depth));
+    };
+    for c in text.chars() {
+        if in_string {
+            out.push(c);
+            in_string = c != '"' || escaped;
+            escaped = c == '\\' && !escaped;
+            continue;
+        }
+        match c {
+            '"' => in_string = true,
+            '{' | '[' => depth += 1,
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                if !out.ends_with(['{', '[']) {
+                    line(&mut out, depth);
+                }
+            }
+            c if c.is_whitespace() => continue,
+            _ => {}
+        }
+        if out.ends_with(['{', '[']) && !matches!(c, '}' | ']') {
+            let inner = if matches!(c, '{' | '[') { depth - 1 } else { depth };
+            line(&mut out, inner);
+        }
+        out.push(c);
+        match c {
+            ',' => line(&mut out, depth),
+            ':' => out.push(' '),
+            _ => {}
+        }
+    }
+    out.push('\n');
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn documents_are_laid_out_without_changing_a_value() {
+        for (text, lines) in [
+            ("{}", "{}\n"),
+            (r#"{"a":1e3,"b":[]}"#, "{\n  \"a\": 1e3,\n  \"b\": []\n}\n"),
+            (r#"{"a":[{"b":"{\"x\\"}]}"#, "{\n  \"a\": [\n    {\n      \"b\": \"{\\\"x\\\\\"\n    }\n  ]\n}\n"),
+            ("[ 1 ,\n 2 ]", "[\n  1,\n  2\n]\n"),
+        ] {
+            assert_eq!(laid_out(text), lines);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! gpu-ctk's command line: what a person types and reads.
+//!
+//! Parses with clap, prints, and decides nothing: every answer comes from the modules that gpu-runc itself uses.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
+
+mod cdi;
+mod explain;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::Config;
+use crate::error::Result;
+
+/// Sees GPUs and CDI devices as gpu-runc sees them, and explains what it would do.
+#[derive(Debug, Parser)]
+#[command(name = "gpu-ctk", version, arg_required_else_help = true, propagate_version = true)]
+#[command(after_help = "The configuration is /etc/gpu-runc/config.toml, or the file that GPU_RUNC_CONFIG names.\n\
+                        Exit status: 0 done, 1 something is wrong (said on stderr), 2 the command line is.")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List, check and resolve CDI devices
+    #[command(subcommand)]
+    Cdi(CdiCommand),
+    /// Show what a container asks for, who may ask, what it gets, and what changes in its config.json
+    Explain(explain::Explain),
+}
+
+#[derive(Debug, Subcommand)]
+enum CdiCommand {
+    /// List the devices that containers can ask for by name
+    List {
+        /// Show also the file and the CDI version of each device
+        #[arg(short, long)]
+        verbose: bool,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        dirs: SpecDirs,
+    },
+    /// Check CDI files and say everything that is wrong with them
+    Validate {
+        /// The files; without any, those of the spec directories
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        dirs: SpecDirs,
+    },
+    /// Print the container edits that devices come to, as JSON
+    Resolve {
+        /// Qualified names, such as nvidia.com/gpu=0
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        dirs: SpecDirs,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct SpecDirs {
+    /// Look here for CDI files instead of in the configured directories; the last one counts most
+    #[arg(long = "spec-dir", value_name = "DIR")]
+    spec_dirs: Vec<PathBuf>,
+}
+
+/// Runs gpu-ctk with these arguments, program name first.
+pub fn main(argv: Vec<OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(argv) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to stdout, errors to stderr: clap knows. A closed pipe is nobody's fault.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("gpu-ctk: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let mut config = Config::load(&Config::path())?;
+    let mut with = |dirs: SpecDirs| {
+        if !dirs.spec_dirs.is_empty() {
+            config.cdi.spec_dirs = dirs.spec_dirs;
+        }
+        config.clone()
+    };
+    match command {
+        Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&with(dirs), verbose, json),
+        Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&with(dirs), &files),
+        Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&with(dirs), &names),
+        Command::Explain(explain) => explain.run(&config),
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
