@@ -1,3 +1,79 @@
-//! Benchmarks.
+//! What gpu-runc adds to a container start: each row as the difference to exec'ing a do-nothing runtime directly.
+//!
+//! Run by hack/bench on the release build. Every pair is measured side by side in this one run, on a bundle in memory; nothing
+//! is judged here. `GPU_RUNC_REFERENCE` names an installed peer (nvidia-container-runtime) to be measured in the same way,
+//! `GPU_RUNC_BENCH_JSON` a file for the numbers, `GPU_RUNC_BINARY` another build of gpu-runc.
 
-fn main() {}
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::cast_possible_truncation,
+    reason = "a measurement that cannot be made stops here"
+)]
+
+mod cases;
+mod measure;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use cases::Case;
+use measure::{Cost, Program};
+use serde_json::json;
+
+/// Pairs per row.
+const PAIRS: usize = 300;
+
+fn main() {
+    // `cargo bench -- --test` and filters are not for us; `cargo test` does not run this.
+    let memory = if Path::new("/dev/shm").is_dir() { "/dev/shm" } else { "/tmp" };
+    let scratch = tempfile::tempdir_in(memory).expect("a scratch folder");
+    let stand_in = measure::stand_in(scratch.path());
+    let ours = std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from);
+    let mut programs = vec![Program::ours(ours)];
+    programs.extend(std::env::var_os("GPU_RUNC_REFERENCE").map(|path| Program::peer(path.into())));
+
+    let mut rows = Vec::new();
+    println!("{:<48} {:>12} {:>12} {:>10} {:>9}", "added by", "median", "10%..90%", "syscalls", "memory");
+    for case in cases::all() {
+        let bundle = scratch.path().join("bundle");
+        case.prepare(&bundle, &stand_in);
+        println!("{}", case.name);
+        for program in &programs {
+            let cost = measure::compare(program, &stand_in, &case, &bundle, PAIRS);
+            print(program, &cost);
+            rows.push(row(&case, program, &cost));
+        }
+        fs::remove_dir_all(&bundle).expect("the bundle goes");
+    }
+    if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_JSON") {
+        let report = json!({ "pairs": PAIRS, "machine": measure::machine(), "rows": rows });
+        fs::write(path, format!("{report:#}\n")).expect("the report");
+    }
+}
+
+fn print(program: &Program, cost: &Cost) {
+    println!(
+        "    {:<44} {:>9.3} ms {:>5.2}..{:<5.2} {:>10} {:>6} kB",
+        program.name(),
+        cost.added_ms,
+        cost.low_ms,
+        cost.high_ms,
+        cost.syscalls.map_or("-".to_owned(), |count| count.to_string()),
+        cost.peak_kb.map_or("-".to_owned(), |kb| kb.to_string()),
+    );
+}
+
+fn row(case: &Case, program: &Program, cost: &Cost) -> serde_json::Value {
+    json!({
+        "case": case.name, "program": program.name(), "added_ms": cost.added_ms,
+        "low_ms": cost.low_ms, "high_ms": cost.high_ms, "direct_ms": cost.direct_ms,
+        "syscalls": cost.syscalls, "peak_kb": cost.peak_kb,
+    })
+}

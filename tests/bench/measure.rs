@@ -1,0 +1,164 @@
+//! Processes timed in pairs: the program in front of the do-nothing runtime, and that runtime alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::cases::Case;
+
+/// A wrapper that is measured.
+pub(crate) enum Program {
+    Ours(PathBuf),
+    Peer(PathBuf),
+}
+
+/// What a wrapper adds to one call.
+pub(crate) struct Cost {
+    pub(crate) added_ms: f64,
+    pub(crate) low_ms: f64,
+    pub(crate) high_ms: f64,
+    pub(crate) direct_ms: f64,
+    pub(crate) syscalls: Option<usize>,
+    pub(crate) peak_kb: Option<usize>,
+}
+
+impl Program {
+    pub(crate) fn ours(path: PathBuf) -> Self {
+        Program::Ours(path)
+    }
+
+    pub(crate) fn peer(path: PathBuf) -> Self {
+        Program::Peer(path)
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Program::Ours(path) | Program::Peer(path) => path,
+        }
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.path().file_name().unwrap_or_default().display().to_string()
+    }
+
+    /// The call of `case`, behind the words of `prefix`.
+    fn command(&self, prefix: &[&str], case: &Case, bundle: &Path) -> Command {
+        let (variable, file) = match self {
+            Program::Ours(_) => ("GPU_RUNC_CONFIG", "gpu-runc.toml"),
+            Program::Peer(_) => ("NVIDIA_CTK_CONFIG_FILE_PATH", "peer.toml"),
+        };
+        let mut command = command(prefix, self.path(), case, bundle);
+        command.env(variable, bundle.join(file));
+        command
+    }
+}
+
+fn command(prefix: &[&str], program: &Path, case: &Case, bundle: &Path) -> Command {
+    let program = program.to_str().expect("a path that is text");
+    let args = case.args.iter().map(|arg| arg.replace("BUNDLE", bundle.to_str().expect("a path that is text")));
+    let mut words = prefix.iter().map(|word| (*word).to_owned()).chain([program.to_owned()]).chain(args);
+    let mut command = Command::new(words.next().expect("a program"));
+    command.args(words).stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
+/// Builds the do-nothing runtime: static, so that its own start is short and steady.
+pub(crate) fn stand_in(folder: &Path) -> PathBuf {
+    let (source, program) = (folder.join("stand-in.rs"), folder.join("stand-in"));
+    fs::write(&source, "fn main() {}\n").expect("the stand-in's source");
+    let build = |target: &[&str]| {
+        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+        let mut command = Command::new(rustc);
+        command
+            .args(["-O", "-Cpanic=abort", "-Ctarget-feature=+crt-static"])
+            .args(target)
+            .arg("-o")
+            .args([&program, &source]);
+        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    assert!(build(&["--target", "x86_64-unknown-linux-musl"]) || build(&[]), "rustc builds the stand-in runtime");
+    program
+}
+
+/// Measures `pairs` pairs of `case`, interleaved.
+pub(crate) fn compare(program: &Program, stand_in: &Path, case: &Case, bundle: &Path, pairs: usize) -> Cost {
+    let mut direct = Vec::with_capacity(pairs);
+    let mut added = Vec::with_capacity(pairs);
+    for round in 0..pairs + 20 {
+        case.reset(bundle);
+        let alone = timed(&mut command(&[], stand_in, case, bundle));
+        let wrapped = timed(&mut program.command(&[], case, bundle));
+        // The first rounds warm up.
+        if round >= 20 {
+            direct.push(alone.as_secs_f64() * 1e3);
+            added.push((wrapped.as_secs_f64() - alone.as_secs_f64()) * 1e3);
+        }
+    }
+    direct.sort_by(f64::total_cmp);
+    added.sort_by(f64::total_cmp);
+    Cost {
+        added_ms: added[pairs / 2],
+        low_ms: added[pairs / 10],
+        high_ms: added[pairs * 9 / 10],
+        direct_ms: direct[pairs / 2],
+        syscalls: syscalls(program, case, bundle),
+        peak_kb: peak_kb(program, case, bundle),
+    }
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let start = Instant::now();
+    let status = command.status().expect("the program starts");
+    let took = start.elapsed();
+    assert!(status.success(), "{command:?} failed");
+    took
+}
+
+/// System calls until the low-level runtime is started, counted by strace where it is installed.
+fn syscalls(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
+    case.reset(bundle);
+    let trace = bundle.join("trace");
+    let mut command = program.command(&["strace", "-f", "-o", trace.to_str()?], case, bundle);
+    command.stderr(Stdio::null()).status().ok().filter(|status| status.success())?;
+    let text = fs::read_to_string(trace).ok()?;
+    let calls = || text.lines().filter(|line| line.contains('(') && !line.contains("resumed>"));
+    let last = calls().filter(|line| line.contains("execve(")).count();
+    let mut seen = 0;
+    // From after our own start to the execve that becomes the runtime.
+    Some(
+        calls()
+            .take_while(|line| {
+                seen += usize::from(line.contains("execve("));
+                seen < last
+            })
+            .count()
+            .saturating_sub(1)
+            + 1,
+    )
+}
+
+/// The largest resident size before the low-level runtime is started: strace holds that call up while we look. What the kernel
+/// reports of a finished process would be the largest of all programs that it ever was, ours included.
+fn peak_kb(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
+    case.reset(bundle);
+    let trace = bundle.join("trace");
+    let hold =
+        ["strace", "-f", "-o", trace.to_str()?, "-e", "trace=execve", "-e", "inject=execve:when=1:delay_enter=400000"];
+    let mut tracer = program.command(&hold, case, bundle).stderr(Stdio::null()).spawn().ok()?;
+    std::thread::sleep(Duration::from_millis(250));
+    let pid = fs::read_to_string(&trace).ok().and_then(|text| Some(text.split_whitespace().next()?.to_owned()));
+    let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
+    tracer.wait().ok()?;
+    status?.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().trim_end_matches(" kB").parse().ok())
+}
+
+/// What the numbers were measured on.
+pub(crate) fn machine() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let cpu = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches([' ', '\t', ':']).to_owned()));
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    format!("{}, {cores} cores, Linux {}", cpu.unwrap_or_default(), read("/proc/sys/kernel/osrelease").trim())
+}
