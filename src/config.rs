@@ -12,6 +12,8 @@ use crate::error::{Error, Quoted, Result, nearest};
 
 /// Where the configuration is unless [`VARIABLE`] names another file.
 pub const PATH: &str = "/etc/gpu-runc/config.toml";
+/// Nobody's configuration has this many bytes; an endless file would be read for ever.
+const LARGEST: u64 = 1 << 20;
 /// The environment variable that names another configuration file.
 pub const VARIABLE: &str = "GPU_RUNC_CONFIG";
 
@@ -205,13 +207,14 @@ impl Config {
 
     /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error.
     pub fn load(path: &Path) -> Result<Self> {
-        let mut file = match open(path) {
-            Ok(file) => file,
+        let failed = |cause| Error::io("read", path, cause);
+        let mut bytes = Vec::with_capacity(4096);
+        match open(path) {
+            Ok(file) => file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
-            Err(cause) => return Err(Error::io("read", path, cause)),
+            Err(cause) => return Err(failed(cause)),
         };
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(|cause| Error::io("read", path, cause))?;
+        let text = String::from_utf8(bytes).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))?;
         Config::parse(&text, path)
     }
 
@@ -226,21 +229,22 @@ impl Config {
         if config.runtimes.is_empty() {
             return Err(fault(None, "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned()));
         }
-        for (key, folder) in [("host.root", &config.host.root)].into_iter().chain(
-            [
-                ("host.driver-root", &config.host.driver_root),
-                ("host.dev-root", &config.host.dev_root),
-                ("log.file", &config.log.file),
-            ]
-            .into_iter()
-            .filter(|(_, folder)| !folder.as_os_str().is_empty()),
-        ) {
-            if !folder.is_absolute() {
-                return Err(fault(
-                    None,
-                    format!("{key} is {:?}; it must be an absolute path", folder.display().to_string()),
-                ));
+        let (host, log) = (&config.host, &config.log);
+        let paths = [
+            ("host.root", &host.root, true),
+            ("host.driver-root", &host.driver_root, false),
+            ("host.dev-root", &host.dev_root, false),
+            ("log.file", &log.file, false),
+        ];
+        for (key, path, is_needed) in paths {
+            if !path.is_absolute() && (is_needed || !path.as_os_str().is_empty()) {
+                return Err(fault(None, format!("{key} is \"{}\"; it must be an absolute path", path.display())));
             }
+        }
+        if config.policy.annotation_prefixes.iter().any(String::is_empty) {
+            let message =
+                "policy.annotation-prefixes holds \"\", which would take every annotation for a list of devices";
+            return Err(fault(None, message.to_owned()));
         }
         Ok(config)
     }
@@ -317,6 +321,9 @@ mod tests {
             ("runtimes = []", "runtimes is empty"),
             ("runtimes = [", "config.toml:1: "),
             ("[host]\nroot = \"here\"", "host.root is \"here\"; it must be an absolute path"),
+            ("[policy]\nannotation-prefixes = [\"\"]", "policy.annotation-prefixes holds \"\""),
+            ("[host]\nroot = \"\"", "host.root is \"\"; it must be an absolute path"),
+            ("[log]\nfile = \"x\"", "log.file is \"x\"; it must be an absolute path"),
             ("zzz = 1", "config.toml:1: unknown key `zzz`, expected one of `runtimes`"),
         ] {
             let error = parse(text).unwrap_err();

@@ -19,6 +19,8 @@ const LARGEST: u64 = 256 << 20;
 #[derive(Debug)]
 pub struct Bundle {
     path: PathBuf,
+    /// The file itself, where the bundle holds a link to it.
+    target: PathBuf,
     text: Text,
     found: fs::Metadata,
 }
@@ -36,7 +38,15 @@ impl Bundle {
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let failed = |cause| Error::io("read", path, cause);
         // O_NONBLOCK, or a pipe in its place would hold us up.
-        let mut file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path) {
+        let open = |path: &Path, flags| OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path);
+        let (opened, target) = match open(path, libc::O_NOFOLLOW) {
+            Err(cause) if cause.raw_os_error() == Some(libc::ELOOP) => {
+                let target = fs::canonicalize(path).map_err(failed)?;
+                (open(&target, libc::O_NOFOLLOW), target)
+            }
+            opened => (opened, path.to_owned()),
+        };
+        let mut file = match opened {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
@@ -53,7 +63,7 @@ impl Bundle {
             Ok(text) => Text::Exact(text),
             Err(not_utf8) => Text::Lossy(String::from_utf8_lossy(not_utf8.as_bytes()).into_owned()),
         };
-        Ok(Some(Bundle { path: path.to_owned(), text, found }))
+        Ok(Some(Bundle { path: path.to_owned(), target, text, found }))
     }
 
     /// Where the configuration is.
@@ -75,30 +85,20 @@ impl Bundle {
             return Err(spec_error(&self.path, "cannot be edited safely: it is not valid UTF-8"));
         }
         let failed = |cause| Error::io("replace", &self.path, cause);
-        let target = self.target().map_err(failed)?;
-        let mut name = target.file_name().unwrap_or_default().to_owned();
+        let mut name = self.target.file_name().unwrap_or_default().to_owned();
         name.push(format!(".gpu-runc-{}", process::id()));
-        let fresh = target.with_file_name(name);
+        let fresh = self.target.with_file_name(name);
         let written = self.write(&fresh, text).and_then(|()| {
-            if self.has_changed(&target)? {
+            if self.has_changed()? {
                 return Err(io::Error::other("somebody else wrote it at the same time"));
             }
-            fs::rename(&fresh, &target)
+            fs::rename(&fresh, &self.target)
         });
         written.map_err(|cause| {
             // What is left of a try must not stay; that it could not be removed either is no news.
             let _ = fs::remove_file(&fresh);
             failed(cause)
         })
-    }
-
-    /// The file itself where the bundle holds a link to it.
-    fn target(&self) -> io::Result<PathBuf> {
-        if fs::symlink_metadata(&self.path)?.is_symlink() {
-            fs::canonicalize(&self.path)
-        } else {
-            Ok(self.path.clone())
-        }
     }
 
     fn write(&self, fresh: &Path, text: &str) -> io::Result<()> {
@@ -120,8 +120,8 @@ impl Bundle {
         file.set_permissions(fs::Permissions::from_mode(self.found.mode() & 0o7777))
     }
 
-    fn has_changed(&self, target: &Path) -> io::Result<bool> {
-        let now = fs::metadata(target)?;
+    fn has_changed(&self) -> io::Result<bool> {
+        let now = fs::metadata(&self.target)?;
         let state = |file: &fs::Metadata| (file.dev(), file.ino(), file.len(), file.mtime(), file.mtime_nsec());
         Ok(state(&now) != state(&self.found))
     }
