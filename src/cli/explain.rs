@@ -18,7 +18,7 @@ use crate::vendor::VENDORS;
 
 /// The container to explain.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true)]
+#[command(group(clap::ArgGroup::new("container").required(true).multiple(true).args(["bundle", "env", "annotations"])))]
 pub(super) struct Explain {
     /// A bundle, or its config.json
     #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "annotations"])]

@@ -136,7 +136,7 @@ impl fmt::Display for Source {
         match self {
             Source::Annotation(key, value) => write!(f, "annotation {}", Quoted(&format!("{key}={value}"))),
             Source::Mounts(folder) => write!(f, "mounts below {folder}"),
-            Source::CommandLine => f.write_str("command line"),
+            Source::CommandLine => f.write_str("the command line"),
             Source::LegacyHook(program) => write!(f, "hook {}", Quoted(program)),
             Source::Env(name, value) => write!(f, "environment variable {}", Quoted(&format!("{name}={value}"))),
         }
