@@ -36,8 +36,8 @@ fn main() {
     let scratch = tempfile::tempdir_in(memory).expect("a scratch folder");
     let stand_in = measure::stand_in(scratch.path());
     let ours = std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from);
-    let mut programs = vec![Program::ours(ours)];
-    programs.extend(std::env::var_os("GPU_RUNC_REFERENCE").map(|path| Program::peer(path.into())));
+    let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours)];
+    programs.extend(std::env::var_os("GPU_RUNC_REFERENCE").map(|path| Program::Peer(path.into())));
 
     let mut rows = Vec::new();
     println!("{:<48} {:>12} {:>12} {:>10} {:>9}", "added by", "median", "10%..90%", "syscalls", "memory");

@@ -9,6 +9,8 @@ use crate::cases::Case;
 
 /// A wrapper that is measured.
 pub(crate) enum Program {
+    /// One that only becomes the runtime: what no wrapper can be faster than on this machine.
+    Floor(PathBuf),
     Ours(PathBuf),
     Peer(PathBuf),
 }
@@ -24,17 +26,9 @@ pub(crate) struct Cost {
 }
 
 impl Program {
-    pub(crate) fn ours(path: PathBuf) -> Self {
-        Program::Ours(path)
-    }
-
-    pub(crate) fn peer(path: PathBuf) -> Self {
-        Program::Peer(path)
-    }
-
     fn path(&self) -> &Path {
         match self {
-            Program::Ours(path) | Program::Peer(path) => path,
+            Program::Floor(path) | Program::Ours(path) | Program::Peer(path) => path,
         }
     }
 
@@ -45,7 +39,7 @@ impl Program {
     /// The call of `case`, behind the words of `prefix`.
     fn command(&self, prefix: &[&str], case: &Case, bundle: &Path) -> Command {
         let (variable, file) = match self {
-            Program::Ours(_) => ("GPU_RUNC_CONFIG", "gpu-runc.toml"),
+            Program::Floor(_) | Program::Ours(_) => ("GPU_RUNC_CONFIG", "gpu-runc.toml"),
             Program::Peer(_) => ("NVIDIA_CTK_CONFIG_FILE_PATH", "peer.toml"),
         };
         let mut command = command(prefix, self.path(), case, bundle);
@@ -63,21 +57,37 @@ fn command(prefix: &[&str], program: &Path, case: &Case, bundle: &Path) -> Comma
     command
 }
 
-/// Builds the do-nothing runtime: static, so that its own start is short and steady.
+/// Builds the do-nothing runtime.
 pub(crate) fn stand_in(folder: &Path) -> PathBuf {
-    let (source, program) = (folder.join("stand-in.rs"), folder.join("stand-in"));
-    fs::write(&source, "fn main() {}\n").expect("the stand-in's source");
-    let build = |target: &[&str]| {
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let mut command = Command::new(rustc);
-        command
-            .args(["-O", "-Cpanic=abort", "-Ctarget-feature=+crt-static"])
-            .args(target)
-            .arg("-o")
-            .args([&program, &source]);
-        command.stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+    build(folder, "stand-in", "fn main() {}")
+}
+
+/// Builds the wrapper that only becomes `stand_in`.
+pub(crate) fn floor(folder: &Path, stand_in: &Path) -> Program {
+    let exec = format!("std::process::Command::new({stand_in:?}).args(std::env::args_os().skip(1)).exec()");
+    let source = format!("use std::os::unix::process::CommandExt; fn main() {{ drop({exec}) }}");
+    Program::Floor(build(folder, "exec-only", &source))
+}
+
+/// A static program, so that its own start is short and steady.
+fn build(folder: &Path, name: &str, text: &str) -> PathBuf {
+    let (source, program) = (folder.join(format!("{name}.rs")), folder.join(name));
+    fs::write(&source, text).expect("a program's source");
+    let rustc = || Command::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()));
+    let flags = [
+        "--edition=2024",
+        "--crate-name=program",
+        "-O",
+        "-Cpanic=abort",
+        "-Cstrip=symbols",
+        "-Ctarget-feature=+crt-static",
+    ];
+    let builds = |target: &[&str]| {
+        let mut command = rustc();
+        command.args(flags).args(target).arg("-o").args([&program, &source]).stderr(Stdio::null());
+        command.status().is_ok_and(|status| status.success())
     };
-    assert!(build(&["--target", "x86_64-unknown-linux-musl"]) || build(&[]), "rustc builds the stand-in runtime");
+    assert!(builds(&["--target", "x86_64-unknown-linux-musl"]) || builds(&[]), "rustc builds {name}");
     program
 }
 
