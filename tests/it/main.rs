@@ -15,8 +15,11 @@
 )]
 
 mod cdi_cases;
+mod ctk;
+mod engines;
 mod errors;
 mod golden;
 mod injection;
 mod layers;
 mod passthrough;
+mod scratch;

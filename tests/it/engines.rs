@@ -1,0 +1,81 @@
+//! Real engines that start real containers through gpu-runc, on a host with made-up GPUs.
+//!
+//! One table of scenarios, walked by every engine that is installed. Needs root; what is left out is said out loud.
+
+mod engine;
+mod host;
+mod installation;
+mod scenarios;
+mod session;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use engine::Through;
+use installation::Installation;
+use scenarios::SCENARIOS;
+use session::Session;
+
+use crate::scratch::{program_on_path, skip};
+
+#[test]
+fn runc_gives_containers_their_gpus() {
+    walk(&installation::RUNC);
+}
+
+#[test]
+fn crun_gives_containers_their_gpus() {
+    walk(&installation::CRUN);
+}
+
+#[test]
+fn containerd_gives_containers_their_gpus() {
+    walk(&installation::CONTAINERD);
+}
+
+#[test]
+fn docker_gives_containers_their_gpus() {
+    walk(&installation::DOCKER);
+}
+
+#[test]
+fn podman_gives_containers_their_gpus() {
+    walk(&installation::PODMAN);
+}
+
+#[test]
+fn nerdctl_gives_containers_their_gpus() {
+    walk(&installation::NERDCTL);
+}
+
+/// Brings the engine up once, goes through every scenario, and names all that fail.
+fn walk(installation: &Installation) {
+    let test = format!("engines::{}", installation.name);
+    if !nix::unistd::geteuid().is_root() {
+        return skip(&test, "needs root");
+    }
+    for (program, package) in installation.needs {
+        if program_on_path(program).is_none() {
+            return skip(&test, &format!("{program} not on PATH ({package})"));
+        }
+    }
+    let Some(session) = Session::new() else {
+        return skip(&test, "needs CAP_SYS_ADMIN, for mounts and processes of its own");
+    };
+    host::make(&session.scratch);
+    let engine = installation.start(session);
+    let plain = engine.run(Through::Plain, &[], "true");
+    if plain.code != 0 {
+        let why = plain.stderr.lines().last().unwrap_or_default();
+        return skip(&test, &format!("it cannot run a container here without us either: {why}"));
+    }
+    let fails = |(name, check): &(&'static str, scenarios::Check)| {
+        host::describe(&engine.session.scratch);
+        engine.configure("");
+        let failed = catch_unwind(AssertUnwindSafe(|| check(&engine))).is_err();
+        eprintln!("{test}: {name}: {}", if failed { "FAILED" } else { "ok" });
+        failed.then_some(*name)
+    };
+    let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
+    let logs = || ["daemon.log", "gpu-runc.log"].map(|log| engine.session.scratch.read(log)).join("\n");
+    assert!(failed.is_empty(), "with {}: {failed:#?}\n{}", installation.name, logs());
+}

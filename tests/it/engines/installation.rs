@@ -1,0 +1,181 @@
+//! How each engine is brought up: what it needs, its daemon's configuration, its client's options.
+
+use std::sync::atomic::AtomicU32;
+
+use serde_json::json;
+
+use super::engine::{Engine, GPU_RUNC, Grammar, IMAGE};
+use super::session::{Session, wait_until};
+use crate::scratch::program_on_path;
+
+/// An engine that may be on this machine.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    pub(crate) name: &'static str,
+    /// The programs that it takes and how to get them.
+    pub(crate) needs: &'static [(&'static str, &'static str)],
+    /// The runtime that gpu-runc becomes.
+    low_level: &'static str,
+    bring_up: fn(Engine) -> Engine,
+}
+
+const BUSYBOX: (&str, &str) = ("busybox", "apt-get install busybox-static");
+const RUNC_ITSELF: (&str, &str) = ("runc", "apt-get install runc");
+const CONTAINERD_ITSELF: (&str, &str) = ("containerd", "apt-get install containerd");
+
+pub(crate) const RUNC: Installation =
+    Installation { name: "runc", needs: &[BUSYBOX, RUNC_ITSELF], low_level: "runc", bring_up: |engine| engine };
+
+pub(crate) const CRUN: Installation = Installation {
+    name: "crun",
+    needs: &[BUSYBOX, ("crun", "apt-get install crun")],
+    low_level: "crun",
+    bring_up: |engine| engine,
+};
+
+pub(crate) const CONTAINERD: Installation = Installation {
+    name: "containerd",
+    needs: &[BUSYBOX, RUNC_ITSELF, CONTAINERD_ITSELF, ("ctr", "apt-get install containerd")],
+    low_level: "runc",
+    bring_up: containerd,
+};
+
+pub(crate) const DOCKER: Installation = Installation {
+    name: "docker",
+    needs: &[
+        BUSYBOX,
+        RUNC_ITSELF,
+        CONTAINERD_ITSELF,
+        ("dockerd", "apt-get install docker.io"),
+        ("docker", "apt-get install docker.io"),
+    ],
+    low_level: "runc",
+    bring_up: docker,
+};
+
+pub(crate) const PODMAN: Installation = Installation {
+    name: "podman",
+    needs: &[BUSYBOX, RUNC_ITSELF, ("podman", "apt-get install podman"), ("conmon", "apt-get install conmon")],
+    low_level: "runc",
+    bring_up: podman,
+};
+
+pub(crate) const NERDCTL: Installation = Installation {
+    name: "nerdctl",
+    needs: &[BUSYBOX, RUNC_ITSELF, CONTAINERD_ITSELF, ("nerdctl", "(optional) Debian 12 has no package of it")],
+    low_level: "runc",
+    bring_up: nerdctl,
+};
+
+impl Installation {
+    /// The engine, with its daemon running and the image loaded.
+    pub(crate) fn start(&self, session: Session) -> Engine {
+        let low_level = program_on_path(self.low_level).unwrap().into_os_string().into_string().unwrap();
+        (self.bring_up)(Engine {
+            session,
+            grammar: Grammar::Oci,
+            client: Vec::new(),
+            run_options: Vec::new(),
+            runtimes: (low_level.clone(), GPU_RUNC.to_owned()),
+            low_level,
+            annotations: true,
+            gpus_flag: None,
+            refusal: 1,
+            containers: AtomicU32::default(),
+        })
+    }
+}
+
+fn containerd(engine: Engine) -> Engine {
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag: Some("1"), ..engine });
+    let address = engine.session.scratch.text("containerd.sock");
+    with_image(Engine { client: words(&format!("ctr --address {address}")), ..engine }, "images import")
+}
+
+fn nerdctl(engine: Engine) -> Engine {
+    let engine = with_containerd(Engine { grammar: Grammar::Docker, ..engine });
+    let at = |name: &str| engine.session.scratch.text(name);
+    let client =
+        format!("nerdctl --address {} --data-root {} --cgroup-manager cgroupfs", at("containerd.sock"), at("nerdctl"));
+    let run_options = words("--runtime {runtime} --network none --cap-add MKNOD");
+    with_image(Engine { client: words(&client), run_options, ..engine }, "load --input")
+}
+
+fn docker(engine: Engine) -> Engine {
+    let scratch = &engine.session.scratch;
+    let host = format!("unix://{}", scratch.text("docker.sock"));
+    let daemon = json!({
+        "data-root": scratch.path("docker"),
+        "exec-root": scratch.path("docker-exec"),
+        "pidfile": scratch.path("docker.pid"),
+        "hosts": [host],
+        "iptables": false,
+        "bridge": "none",
+        "exec-opts": ["native.cgroupdriver=cgroupfs"],
+        "runtimes": { "plain": { "path": engine.runtimes.0 }, "gpu-runc": { "path": engine.runtimes.1 } },
+    });
+    let config = scratch.write("daemon.json", &daemon.to_string());
+    let config = config.display();
+    let client = words(&format!("docker --host {host}"));
+    let ask = [client.clone(), words("version --format {{.Server.APIVersion}}")].concat();
+    let version = with_daemon(&engine.session, &words(&format!("dockerd --config-file {config}")), &ask);
+    let minor = version.trim().trim_start_matches("1.").parse::<u32>().unwrap_or_default();
+    let engine = Engine {
+        grammar: Grammar::Docker,
+        client,
+        run_options: words("--runtime {runtime} --network none --cap-add MKNOD"),
+        runtimes: ("plain".to_owned(), "gpu-runc".to_owned()),
+        annotations: minor >= 43,
+        gpus_flag: Some("device=1"),
+        refusal: 125,
+        ..engine
+    };
+    with_image(engine, "load --input")
+}
+
+fn podman(engine: Engine) -> Engine {
+    let at = |name: &str| engine.session.scratch.text(name);
+    let folders = format!("--root {} --runroot {} --tmpdir {}", at("podman"), at("podman-run"), at("podman-tmp"));
+    let client = format!("podman {folders} --cgroup-manager cgroupfs --events-backend file --runtime {{runtime}}");
+    // `--ulimit host`: raising limits takes a capability that the root of a build machine may lack.
+    let run_options = words("--network none --cap-add MKNOD --ulimit host");
+    let engine = Engine { grammar: Grammar::Docker, client: words(&client), run_options, refusal: 126, ..engine };
+    with_image(engine, "load --input")
+}
+
+fn with_containerd(engine: Engine) -> Engine {
+    let scratch = &engine.session.scratch;
+    let (root, state, address) =
+        (scratch.text("containerd"), scratch.text("containerd-state"), scratch.text("containerd.sock"));
+    let config = scratch.write(
+        "containerd.toml",
+        &format!(
+            "version = 2\nroot = {root:?}\nstate = {state:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
+             [grpc]\naddress = {address:?}\n"
+        ),
+    );
+    let daemon = words(&format!("containerd --config {}", config.display()));
+    with_daemon(&engine.session, &daemon, &words(&format!("ctr --address {address} version")));
+    engine
+}
+
+/// Starts a daemon, which ends with the session, and returns what it answers to the first question that it does answer.
+fn with_daemon(session: &Session, daemon: &[String], question: &[String]) -> String {
+    let log = session.scratch.text("daemon.log");
+    session.spawn(&[words("sh -c"), vec![format!("exec {} >{log} 2>&1", daemon.join(" "))]].concat());
+    let answer = || Some(session.run(question)).filter(|outcome| outcome.code == 0).map(|outcome| outcome.stdout);
+    wait_until(answer).unwrap_or_else(|| panic!("{daemon:?} does not answer:\n{}", session.scratch.read("daemon.log")))
+}
+
+fn with_image(engine: Engine, load: &str) -> Engine {
+    let scratch = &engine.session.scratch;
+    let archive = scratch.image(IMAGE, &scratch.path("rootfs"));
+    let client = engine.client.iter().map(|word| word.replace("{runtime}", &engine.runtimes.0));
+    let loaded = engine.session.run(&client.chain(words(&format!("{load} {}", archive.display()))).collect::<Vec<_>>());
+    assert_eq!(loaded.code, 0, "{loaded:?}");
+    engine
+}
+
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
+}

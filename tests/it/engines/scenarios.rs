@@ -1,0 +1,256 @@
+//! What every engine must do alike, as a table of sentences and checks.
+
+use std::fs;
+
+use super::engine::{Ask, Engine, Grammar, Through, Verb};
+use super::host;
+use super::session::{Outcome, wait_until};
+
+/// Fails by panicking.
+pub(crate) type Check = fn(&Engine);
+
+pub(crate) const SCENARIOS: &[(&str, Check)] = &[
+    ("a container that asks for nothing is as without gpu-runc", asks_for_nothing),
+    ("a container that asks for nothing keeps its config.json", config_json),
+    ("start, exec, pause, resume, kill, delete are as without gpu-runc", lives_as_without),
+    ("exit codes and signals are as without gpu-runc", ends_as_without),
+    ("devices have the host's numbers and the right permissions", devices),
+    ("devices can be used under the device cgroup, and no others", device_cgroup),
+    ("the driver's environment and mounts are there", environment_and_mounts),
+    ("hooks run when they should", hooks),
+    ("every way of asking is understood", ways_of_asking),
+    ("a container on a terminal stays on it and sees its devices", terminal),
+    ("a process added later sees the devices too", exec_sees_devices),
+    ("what the policy refuses is explained to the engine's user", refused),
+    ("a device that does not exist is named to the engine's user", unresolvable),
+    ("a broken CDI file does not hide a good one", broken_cdi_file),
+    ("a broken configuration stops only who asks", broken_configuration),
+    ("a grant is logged", grant_is_logged),
+];
+
+const FIRST: &[Ask] = &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0")];
+const NOTHING: &[Ask] = &[];
+
+/// Everything that the runtime decides and that two containers of one image have in common.
+const DESCRIBE_YOURSELF: &str = "
+    env | grep -v HOSTNAME | sort
+    id
+    find /dev -type c | sort | xargs stat -c '%n %t:%T %a %u:%g'
+    cut -d' ' -f2,3 /proc/mounts | sort
+    grep -E '^(Cap|Sig[^Q]|NoNewPrivs|Seccomp|Umask)' /proc/self/status
+    cat /proc/self/oom_score_adj /proc/self/limits
+    ls /proc/self/fd
+    pwd
+";
+/// Until it is told to end.
+const WAIT: &str = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
+
+fn asks_for_nothing(engine: &Engine) {
+    let asks = [NOTHING, &[Ask::Env("NVIDIA_VISIBLE_DEVICES=void")], &[Ask::Env("NVIDIA_VISIBLE_DEVICES=")]];
+    for asks in asks {
+        as_without(|through| vec![engine.run(through, asks, DESCRIBE_YOURSELF)]);
+    }
+}
+
+fn config_json(engine: &Engine) {
+    if engine.grammar != Grammar::Oci {
+        return; // engines keep theirs to themselves; what is in it shows in the container
+    }
+    for (asks, is_replaced) in [(NOTHING, false), (FIRST, true)] {
+        let container = engine.container(Through::GpuRunc);
+        let outcome = container.spawn(asks, "true").wait();
+        assert_eq!(outcome.code, 0, "{asks:?}: {outcome:?}");
+        assert_eq!(container.config_json_was_replaced(), is_replaced, "{asks:?}");
+    }
+}
+
+fn lives_as_without(engine: &Engine) {
+    as_without(|through| {
+        let container = engine.container(through);
+        let status = |wanted| {
+            let reached = wait_until(|| (container.status() == wanted).then_some(()));
+            assert!(reached.is_some(), "{through:?}: never {wanted}: {:?}", container.tell(Verb::Status));
+        };
+        let mut outcomes = vec![container.start(NOTHING, WAIT)];
+        status("running");
+        outcomes.push(container.exec("echo inside; exit 7"));
+        outcomes.push(container.tell(Verb::Pause));
+        status("paused");
+        outcomes.push(container.tell(Verb::Resume));
+        status("running");
+        outcomes.push(container.tell(Verb::Kill("TERM")));
+        status("stopped");
+        outcomes.extend([container.exec("true"), container.tell(Verb::Delete)]);
+        outcomes.extend([container.tell(Verb::Kill("TERM")), container.tell(Verb::Delete)]);
+        outcomes
+    });
+}
+
+fn ends_as_without(engine: &Engine) {
+    for script in ["exit 0", "exit 3", "exit 255", "kill -KILL $$; exit 4", "no-such-program"] {
+        as_without(|through| vec![engine.run(through, NOTHING, script)]);
+    }
+    for (signal, code) in [("TERM", 5), ("KILL", 137)] {
+        as_without(|through| {
+            let container = engine.container(through);
+            let mut running = container.spawn(NOTHING, WAIT);
+            assert!(running.prints("ready"), "{:?}", running.wait());
+            let told = container.tell(Verb::Kill(signal));
+            let ended = running.wait();
+            assert_eq!(ended.code, code, "{through:?} {signal}: {ended:?}");
+            vec![told, ended]
+        });
+    }
+}
+
+/// Compares exit codes and output of the same steps through gpu-runc and through the low-level runtime itself.
+fn as_without(steps: impl Fn(Through) -> Vec<Outcome>) {
+    let seen = |through| steps(through).into_iter().map(|said| (said.code, said.stdout)).collect::<Vec<_>>();
+    assert_eq!(seen(Through::GpuRunc), seen(Through::Plain), "left: through gpu-runc, right: without it");
+}
+
+fn devices(engine: &Engine) {
+    let script = "cd /dev; stat -c '%n %t:%T %a %u:%g' nvidia*";
+    let (first, second, control) = ("nvidia0 1:5 666 0:0", "nvidia1 1:5 600 0:44", "nvidiactl 1:b 640 0:0");
+    for (ask, seen) in [
+        ("NVIDIA_VISIBLE_DEVICES=0", vec![first, control]),
+        ("NVIDIA_VISIBLE_DEVICES=1", vec![second, control]),
+        ("NVIDIA_VISIBLE_DEVICES=0,1", vec![first, second, control]),
+        ("NVIDIA_VISIBLE_DEVICES=all", vec![first, second, control]),
+    ] {
+        assert_eq!(succeeds(engine, &[Ask::Env(ask)], script).lines().collect::<Vec<_>>(), seen, "{ask}");
+    }
+}
+
+fn device_cgroup(engine: &Engine) {
+    let script = "set -e; head -c 2 /dev/nvidia0 | od -An -tx1; : > /dev/nvidiactl; echo opened";
+    assert_eq!(succeeds(engine, FIRST, script).trim(), "00 00\nopened");
+    let (major, minor) = host::KMSG;
+    let script = format!("cd /tmp; rm -f made; mknod made c {major} {minor} && echo made; : > made && echo opened");
+    assert_eq!(engine.run(Through::GpuRunc, NOTHING, &script).stdout.trim(), "made");
+}
+
+fn environment_and_mounts(engine: &Engine) {
+    let script =
+        "echo $GPU_DRIVER; cd /usr/lib; cat libcuda.so.1; grep libcuda /proc/mounts | cut -d' ' -f2,4 | cut -d, -f1-3";
+    let seen = succeeds(engine, FIRST, script);
+    assert_eq!(seen.trim(), format!("made-up\n{}/usr/lib/libcuda.so.1 ro,nosuid,nodev", host::LIBRARY));
+    let writes = engine.run(Through::GpuRunc, FIRST, "echo changed > /usr/lib/libcuda.so.1");
+    assert_ne!(writes.code, 0);
+    assert_eq!(engine.session.scratch.read("host/lib/libcuda.so.1"), host::LIBRARY);
+}
+
+fn hooks(engine: &Engine) {
+    let mark = |name: &str| engine.session.scratch.path("hooks").join(name);
+    for name in ["createContainer", "poststop"] {
+        let _ = fs::remove_file(mark(name));
+    }
+    succeeds(engine, NOTHING, "true");
+    assert!(!mark("createContainer").exists(), "a hook ran for a container that asked for nothing");
+    let container = engine.container(Through::GpuRunc);
+    let mut running = container.spawn(FIRST, WAIT);
+    assert!(running.prints("ready"), "{:?}", running.wait());
+    assert!(mark("createContainer").exists(), "no createContainer hook ran");
+    assert!(!mark("poststop").exists(), "the poststop hook ran before the end");
+    container.tell(Verb::Kill("KILL"));
+    running.wait();
+    wait_until(|| mark("poststop").exists().then_some(())).expect("no poststop hook ran");
+}
+
+fn ways_of_asking(engine: &Engine) {
+    let ways = [Ask::Env("NVIDIA_VISIBLE_DEVICES=1"), Ask::Env("GPU_VISIBLE_DEVICES=nvidia.com/gpu=1")];
+    let annotations =
+        [Ask::Annotation("gpu-runc/gpus", "device=1"), Ask::Annotation("cdi.k8s.io/test", "nvidia.com/gpu=1")];
+    let annotations = annotations.into_iter().filter(|_| engine.annotations);
+    for ask in ways.into_iter().chain(annotations).chain(engine.gpus_flag.map(Ask::Gpus)) {
+        assert_eq!(succeeds(engine, &[ask], "cd /dev; echo nvidia*").trim(), "nvidia1 nvidiactl", "{ask:?}");
+    }
+    for program in ["nvidia-container-runtime-hook", "nvidia-container-cli"] {
+        assert!(!engine.session.scratch.path("hooks").join(program).exists(), "{program} was run");
+    }
+}
+
+fn terminal(engine: &Engine) {
+    let script = "test -t 0 && test -t 1 && echo on a terminal; cd /dev; echo nvidia*; exit 3";
+    let plain = &[Ask::Terminal][..];
+    let asking = &[Ask::Terminal, FIRST[0]][..];
+    for (through, asks, devices) in [
+        (Through::Plain, plain, "nvidia*"),
+        (Through::GpuRunc, plain, "nvidia*"),
+        (Through::GpuRunc, asking, "nvidia0 nvidiactl"),
+    ] {
+        let seen = engine.run(through, asks, script);
+        // A part is compared: terminals echo, and crun now and then adds colours.
+        let is_complete = ["on a terminal", devices].iter().all(|part| seen.stdout.contains(part));
+        assert!(seen.code == 3 && is_complete, "{through:?} {asks:?}: {seen:?}");
+    }
+}
+
+fn exec_sees_devices(engine: &Engine) {
+    let container = engine.container(Through::GpuRunc);
+    let started = container.start(FIRST, WAIT);
+    assert_eq!(started.code, 0, "{started:?}");
+    let seen = container.exec("head -c 1 /dev/nvidia0 | od -An -tx1; : > /dev/nvidiactl && echo opened");
+    assert_eq!((seen.code, seen.stdout.trim()), (0, "00\nopened"), "{seen:?}");
+    container.tell(Verb::Kill("KILL"));
+}
+
+fn refused(engine: &Engine) {
+    engine.configure("[policy]\nenv = \"never\"\nrefused = \"error\"\n");
+    fails(engine, FIRST, &["NVIDIA_VISIBLE_DEVICES", "may not ask for GPUs"]);
+    succeeds(engine, NOTHING, "true");
+    engine.configure("[policy]\nenv = \"never\"\nrefused = \"warn\"\n");
+    assert_eq!(succeeds(engine, FIRST, "cd /dev; echo nvidia*").trim(), "nvidia*");
+}
+
+fn unresolvable(engine: &Engine) {
+    let words = ["CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=9", "NVIDIA_VISIBLE_DEVICES"];
+    fails(engine, &[Ask::Env("NVIDIA_VISIBLE_DEVICES=9")], &words);
+    fails(engine, &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0,9")], &words);
+}
+
+fn broken_cdi_file(engine: &Engine) {
+    engine.session.scratch.write("cdi/broken.json", "{ \"cdiVersion\": ");
+    engine.session.scratch.write("cdi/broken.yaml", "cdiVersion: [");
+    engine
+        .session
+        .scratch
+        .write("cdi/wrong.json", r#"{ "cdiVersion": "0.5.0", "kind": "acme.example", "devices": [] }"#);
+    devices(engine);
+}
+
+fn broken_configuration(engine: &Engine) {
+    engine
+        .session
+        .scratch
+        .write("gpu-runc/config.toml", &format!("runtimes = [{:?}]\nruntime = 1\n", engine.low_level));
+    succeeds(engine, NOTHING, "true");
+    fails(engine, FIRST, &["/etc/gpu-runc/config.toml:2"]);
+}
+
+fn grant_is_logged(engine: &Engine) {
+    let _ = fs::remove_file(engine.session.scratch.path("gpu-runc.log"));
+    succeeds(engine, NOTHING, "true");
+    assert_eq!(engine.session.scratch.read("gpu-runc.log"), "");
+    succeeds(engine, FIRST, "true");
+    let log = engine.session.scratch.read("gpu-runc.log");
+    assert_eq!(log.lines().count(), 1, "{log}");
+    for word in ["grant", "nvidia.com/gpu=0", "NVIDIA_VISIBLE_DEVICES"] {
+        assert!(log.contains(word), "{log}");
+    }
+}
+
+fn succeeds(engine: &Engine, asks: &[Ask], script: &str) -> String {
+    let outcome = engine.run(Through::GpuRunc, asks, script);
+    assert_eq!(outcome.code, 0, "{asks:?} {script}: {outcome:?}");
+    outcome.stdout
+}
+
+/// The container is not created, and `words` are in what the engine's client prints.
+fn fails(engine: &Engine, asks: &[Ask], words: &[&str]) {
+    let outcome = engine.run(Through::GpuRunc, asks, "echo started");
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (engine.refusal, ""), "{asks:?}: {outcome:?}");
+    for word in words {
+        assert!(outcome.stderr.contains(word), "no {word:?} for {asks:?}: {outcome:?}");
+    }
+}
