@@ -1,6 +1,6 @@
 //! What the Container Device Interface says: names, the spec model, validation, and the registry of spec directories.
 //!
-//! Knows nothing of hosts, vendors or OCI documents. Only `file` and [`registry`] read anything and only [`write`] writes; the
+//! Knows nothing of hosts, vendors or OCI documents. Only `file` and [`registry`] read anything and only [`mod@write`] writes; the
 //! rest is pure. Versions 0.3.0 to 1.1.0 of the CDI specification are read and written whole.
 //!
 //! A text becomes a [`Spec`] in one way, whatever it is written in:

@@ -163,7 +163,7 @@ pub struct Hook {
     pub hook_name: String,
     /// The program.
     pub path: String,
-    /// Its arguments, argv[0] included.
+    /// Its arguments, the program name first.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Its environment.

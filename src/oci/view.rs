@@ -36,7 +36,7 @@ pub struct HookView<'a> {
     pub index: usize,
     /// The program.
     pub path: Cow<'a, str>,
-    /// Its arguments, argv[0] included.
+    /// Its arguments, the program name first.
     pub args: Vec<Cow<'a, str>>,
 }
 
