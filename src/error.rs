@@ -97,6 +97,7 @@ impl fmt::Display for Error {
             Error::Request { source, message } => write!(f, "{source}: {message}"),
             Error::Refused { source, message } => write!(f, "{source} may not ask for GPUs: {message}"),
             Error::Unresolvable { devices, because } => {
+                let devices: Vec<_> = devices.iter().map(|name| Plain(name).to_string()).collect();
                 write!(f, "CDI device injection failed: unresolvable CDI devices {}", devices.join(", "))?;
                 if because.is_empty() { Ok(()) } else { write!(f, " ({because})") }
             }
@@ -135,19 +136,34 @@ pub fn reason(cause: &io::Error) -> String {
 #[derive(Debug, Clone, Copy)]
 pub struct Quoted<'a>(pub &'a str);
 
+/// The same without the quotes, for names that are searched for.
+#[derive(Debug, Clone, Copy)]
+pub struct Plain<'a>(pub &'a str);
+
 impl fmt::Display for Quoted<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const LONGEST: usize = 120;
         f.write_str("\"")?;
-        for c in self.0.chars().take(LONGEST) {
-            match c {
-                '"' | '\\' => write!(f, "\\{c}")?,
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => write!(f, "{c}")?,
-            }
-        }
-        f.write_str(if self.0.chars().nth(LONGEST).is_some() { "…\"" } else { "\"" })
+        write_line(f, self.0, &['"', '\\'])?;
+        f.write_str("\"")
     }
+}
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_line(f, self.0, &[])
+    }
+}
+
+fn write_line(f: &mut fmt::Formatter<'_>, text: &str, escaped: &[char]) -> fmt::Result {
+    const LONGEST: usize = 120;
+    for c in text.chars().take(LONGEST) {
+        match c {
+            c if escaped.contains(&c) => write!(f, "\\{c}")?,
+            c if c.is_control() => write!(f, "{}", c.escape_default())?,
+            c => write!(f, "{c}")?,
+        }
+    }
+    f.write_str(if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
 }
 
 /// The candidate nearest to `wrong`, if one is near enough to be what was meant.
@@ -193,6 +209,8 @@ mod tests {
             assert_eq!(Quoted(given).to_string(), shown);
         }
         assert_eq!(Quoted(&"x".repeat(1000)).to_string().chars().count(), 123);
+        let asked = Error::Unresolvable { devices: vec!["a/b=\u{1b}[31m\n\"".to_owned()], because: String::new() };
+        assert!(asked.to_string().ends_with("CDI devices a/b=\\u{1b}[31m\\n\""), "{asked}");
     }
 
     #[test]

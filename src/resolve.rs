@@ -217,7 +217,7 @@ impl Missing {
         let problems = everything.problems();
         parts.extend(problems.iter().take(3).map(|problem| Error::from(problem.clone()).to_string()));
         if problems.len() > 3 {
-            parts.push(format!("{} more problems, see \"gpu-ctk cdi list\"", problems.len() - 3));
+            parts.push(format!("and {} more, see \"gpu-ctk cdi list\"", problems.len() - 3));
         }
         Error::Unresolvable { devices: self.0.into_iter().map(|(name, _)| name).collect(), because: parts.join("; ") }
     }
