@@ -9,7 +9,7 @@
 //! argv ─→ Invocation ──(not create, run, restore)─────────────────────────────────→ exec
 //!   └ Bundle ─→ oci::Spec (a lossless document)
 //!       └ request::Request        nothing asked: nothing else on the machine is read ─→ exec
-//!           └ cdi::Registry       the CDI files of the spec directories
+//!           └ cdi::Registry       the CDI files of the spec directories, completed by generate::spec from the machine
 //!               └ resolve::Resolution { edits, grants, notes }         or an exact error
 //!                   └ oci::Spec::apply ─→ Bundle::replace (atomic) ─→ exec
 //! ```
@@ -23,8 +23,8 @@
 //! ```text
 //! cli                             what a person types and reads; no decisions
 //! runtime                         acts: reads and replaces config.json, becomes the low-level runtime
-//! request   resolve               decide; pure
-//! vendor                          what is known of each vendor: rows of data
+//! request   resolve   generate    decide; pure, but that generate reads the machine through host
+//! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi                       the two formats
 //! error   log   config
@@ -34,6 +34,7 @@ pub mod cdi;
 pub mod cli;
 pub mod config;
 pub mod error;
+pub mod generate;
 pub mod host;
 pub mod log;
 pub mod oci;

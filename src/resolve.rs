@@ -10,7 +10,7 @@ use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, Kind, Lookup, QualifiedName, Registry};
 use crate::error::{Error, nearest};
 use crate::request::{Request, Selection, Source, Want};
-use crate::vendor::Vendor;
+use crate::vendor::{self, Vendor};
 
 /// What a request gets.
 #[derive(Debug, Default)]
@@ -58,6 +58,28 @@ pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
                 }
         }),
     })
+}
+
+/// A kind that is not described as a request needs it, and its vendor.
+pub type Undescribed = (&'static Vendor, Kind);
+
+/// The first kind, of those that can be generated and were not `tried`, that `request` needs and `registry` does not describe.
+pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed]) -> Option<Undescribed> {
+    let can_be_tried = |found: &Undescribed| found.0.recipe.is_some() && !tried.contains(found);
+    let of_ask = |want: &Want| match want {
+        Want::Names(names) => {
+            let absent = names.iter().filter(|name| !registry.describes(name)).map(QualifiedName::kind);
+            absent.filter_map(|kind| Some((vendor::by_kind(kind)?, kind.clone()))).find(can_be_tried)
+        }
+        Want::Devices { vendors, selection, .. } => {
+            let is_described = |vendor: &Vendor| {
+                kinds(vendor).any(|kind| of_kind(&kind, vendor, selection, &registry.names(&kind)).is_ok())
+            };
+            let undescribed = vendors.iter().take_while(|vendor| !is_described(vendor));
+            undescribed.filter_map(|vendor| Some((*vendor, kinds(vendor).next()?))).find(can_be_tried)
+        }
+    };
+    request.asks.iter().find_map(|ask| of_ask(&ask.want))
 }
 
 /// Finds every wish of `request` in `registry`.
@@ -224,13 +246,16 @@ impl Missing {
 
     fn what_exists(&self, kind: &str, everything: &Registry, spec_dirs: &[PathBuf]) -> String {
         let dirs = || listed(spec_dirs.iter().map(|dir| dir.display().to_string()), " and ");
-        let names = kind.parse().map(|kind| everything.names(&kind)).unwrap_or_default();
+        let mut names = kind.parse().map(|kind| everything.names(&kind)).unwrap_or_default();
+        // Indices before the other names of the same devices.
+        names.sort_by_key(|name| name.len());
         if names.is_empty() {
             let others = everything.kinds().into_iter().map(ToString::to_string).collect::<Vec<_>>();
             let others =
                 if others.is_empty() { String::new() } else { format!(", only {}", listed(others.into_iter(), ", ")) };
             return format!(
-                "no CDI file in {} describes {kind}{others}; put one there, \"gpu-ctk cdi list\" shows what is found",
+                "no CDI file in {} describes {kind}{others}, and no driver is loaded from which gpu-runc may describe it; \
+                 load the driver or put a file there, \"gpu-ctk cdi list\" shows what is found",
                 dirs()
             );
         }

@@ -114,6 +114,11 @@ impl Registry {
         }
     }
 
+    /// Whether some file describes a device, or several do in conflict.
+    pub fn describes(&self, name: &QualifiedName) -> bool {
+        !self.describing(name.kind(), name.device()).is_empty()
+    }
+
     /// The edits that `file` has for all of its devices.
     pub fn global_edits(&self, file: FileId) -> ContainerEdits {
         self.files.get(file.0).map(|file| file.spec.container_edits.clone()).unwrap_or_default()

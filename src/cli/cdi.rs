@@ -9,9 +9,8 @@ use super::print;
 use crate::cdi::{self, Fault, Kind, Lookup, Problem, QualifiedName, Registry, Spec};
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::host::{Host, node};
 use crate::request::{Ask, Request, Source, Want};
-use crate::resolve;
+use crate::runtime::grant;
 
 /// Prints every device that can be asked for; what is wrong with the files goes to stderr.
 pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<ExitCode> {
@@ -111,10 +110,8 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
         parsed.map_err(|why| Error::Usage(format!("{why}; expected vendor/class=name, such as nvidia.com/gpu=0")))?;
     let ask = Ask { source: Source::CommandLine, want: Want::Names(names) };
     let request = Request { asks: vec![ask], ..Request::default() };
-    let registry = Registry::load(&config.cdi.spec_dirs, &|kind, device| resolve::wants(&request, kind, device));
-    let mut resolution = resolve::resolve(&request, &registry)
-        .map_err(|missing| missing.explained(&Registry::load_all(&config.cdi.spec_dirs), &config.cdi.spec_dirs))?;
-    for note in node::complete(&mut resolution.edits, &Host::new(&config.host.root))? {
+    let resolution = grant(&request, config)?;
+    for note in &resolution.notes {
         eprintln!("gpu-ctk: {note}");
     }
     print(&format!("{:#}\n", json!(resolution.edits)));

@@ -6,6 +6,7 @@
 
 mod cdi;
 mod explain;
+mod generate;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -48,6 +49,8 @@ enum CdiCommand {
         #[command(flatten)]
         dirs: SpecDirs,
     },
+    /// Describe this machine's devices in a CDI file, without any vendor's tool
+    Generate(generate::Generate),
     /// Check CDI files and say everything that is wrong with them
     Validate {
         /// The files; without any, those of the spec directories
@@ -100,6 +103,7 @@ fn run(command: Command) -> Result<ExitCode> {
         config.clone()
     };
     match command {
+        Command::Cdi(CdiCommand::Generate(generate)) => generate.run(&config),
         Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&with(dirs), verbose, json),
         Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&with(dirs), &files),
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&with(dirs), &names),

@@ -1,40 +1,137 @@
-//! What the machine is: a rooted, read-only view of it that answers absent, present or unreadable.
+//! What the machine is: a rooted, read-only view of it that answers absent (`Ok(None)`), present (`Ok(Some)`) or unreadable.
 //!
 //! Knows no vendor and decides nothing. The root is `/` in production and another folder where the driver lives elsewhere, or
-//! in tests.
+//! in tests; no link below it leads out of it. Paths are absolute, as the machine itself names things.
 
 #![allow(clippy::disallowed_methods, reason = "reads the machine for everybody else")]
 
+pub mod drm;
+pub mod libraries;
 pub mod node;
+pub mod numbers;
 
 use std::fs;
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::sys::stat::{FileStat, lstat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, stat};
 
 use crate::error::{Error, Result};
 
-/// The machine, seen from a root.
-#[derive(Debug, Clone)]
+/// The most that is read of one file. What the kernel and `ldconfig` write is far below it.
+const LARGEST: usize = 8 << 20;
+
+/// The machine, or a part of it with files of its own such as a driver container's, seen from a root.
+#[derive(Debug)]
 pub struct Host {
+    /// Where this process finds the root.
     root: PathBuf,
+    /// What the machine calls the root: `/`, but for a part of it.
+    name: PathBuf,
+    /// What links are kept below; `None` where the root is `/`, out of which nothing leads.
+    handle: Option<OwnedFd>,
+}
+
+/// What a path leads to, links followed.
+#[derive(Debug)]
+pub struct Found {
+    /// Its path below the root, without links to elsewhere in it.
+    pub path: PathBuf,
+    /// Type, owner, numbers.
+    pub stat: FileStat,
+}
+
+/// An entry of a folder.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entry {
+    /// Its name. Names that are not UTF-8 are left out: nothing that is looked for has one.
+    pub name: String,
+    /// Whether it is a symbolic link.
+    pub is_link: bool,
 }
 
 impl Host {
-    /// The machine whose `/` is the folder `root`.
-    pub fn new(root: &Path) -> Self {
-        Host { root: root.to_owned() }
+    /// The machine whose `/` is the folder `root`, which must be there.
+    pub fn open(root: &Path) -> Result<Self> {
+        let name = PathBuf::from("/");
+        if root == name {
+            return Ok(Host { root: root.to_owned(), name, handle: None });
+        }
+        let failed = |cause: Errno| Error::io("open the host's root", root, cause.into());
+        let handle = nix::fcntl::open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        let handle = handle.map_err(failed)?;
+        Ok(Host { root: real_path(&handle).map_err(failed)?, name, handle: Some(handle) })
     }
 
-    /// What is at `path` (absolute, as the machine itself would name it), links not followed. `None` if nothing is.
-    pub fn lstat(&self, path: &Path) -> io::Result<Option<FileStat>> {
-        match lstat(&self.below_root(path)) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(cause) => Err(cause.into()),
+    /// The part of the machine that has its own root at `folder`.
+    pub fn below(&self, folder: &Path) -> Result<Option<Self>> {
+        if folder == Path::new("/") {
+            let handle = self.handle.as_ref().map(OwnedFd::try_clone).transpose();
+            let handle = handle.map_err(|cause| Error::io("open", folder, cause))?;
+            return Ok(Some(Host { root: self.root.clone(), name: self.name.clone(), handle }));
         }
+        let opened = answer(self.open_at(folder, OFlag::O_PATH | OFlag::O_DIRECTORY));
+        let opened = opened.and_then(|handle| handle.map(|handle| Ok((real_path(&handle)?, handle))).transpose());
+        let Some((root, handle)) = opened.map_err(|cause| self.failed("open", folder, cause))? else { return Ok(None) };
+        let inside = root.strip_prefix(&self.root).unwrap_or(&root);
+        let name = self.name.join(inside);
+        Ok(Some(Host { root, name, handle: Some(handle) }))
+    }
+
+    /// Where this process finds `path`.
+    pub fn real(&self, path: &Path) -> PathBuf {
+        rebased(path, &self.root)
+    }
+
+    /// What the machine calls `path` of this part of it.
+    pub fn named(&self, path: &Path) -> PathBuf {
+        rebased(path, &self.name)
+    }
+
+    /// What is at `path`, a link at its end not followed.
+    pub fn lstat(&self, path: &Path) -> io::Result<Option<FileStat>> {
+        let stat = match &self.handle {
+            None => lstat(path),
+            Some(_) => self.open_at(path, OFlag::O_PATH | OFlag::O_NOFOLLOW).and_then(fstat),
+        };
+        Ok(answer(stat)?)
+    }
+
+    /// What `path` leads to.
+    pub fn find(&self, path: &Path) -> Result<Option<Found>> {
+        let found = match &self.handle {
+            None => stat(path).map(|stat| Found { path: path.to_owned(), stat }),
+            Some(_) => self.open_at(path, OFlag::O_PATH).and_then(|file| {
+                let real = real_path(&file)?;
+                let inside = real.strip_prefix(&self.root).map_err(|_| Errno::EXDEV)?;
+                Ok(Found { path: Path::new("/").join(inside), stat: fstat(&file)? })
+            }),
+        };
+        answer(found).map_err(|cause| self.failed("look at", path, cause))
+    }
+
+    /// The text of the file at `path`; bytes that are no UTF-8 are replaced.
+    pub fn read(&self, path: &Path) -> Result<Option<String>> {
+        Ok(self.read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The bytes of the file at `path`. More than [`LARGEST`] is an error.
+    pub fn read_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        // A fifo would be waited for, and a terminal taken.
+        let file = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY));
+        let bytes = file.and_then(|file| file.map(|file| read_all(&file)).transpose());
+        bytes.map_err(|cause| self.failed("read", path, cause))
+    }
+
+    /// Those entries of the folder at `path` whose names `keep` wants, by name.
+    pub fn list(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Vec<Entry>>> {
+        let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
+        let entries = folder.and_then(|folder| folder.map(|folder| entries(folder, keep)).transpose());
+        entries.map_err(|cause| self.failed("list", path, cause))
     }
 
     /// Whether this process is in the user namespace that the kernel started with: all ids map to themselves.
@@ -44,11 +141,140 @@ impl Host {
         Ok(map.split_whitespace().eq(["0", "0", "4294967295"]))
     }
 
-    fn below_root(&self, path: &Path) -> PathBuf {
-        if self.root == Path::new("/") {
-            path.to_owned()
-        } else {
-            self.root.join(path.strip_prefix("/").unwrap_or(path))
+    fn open_at(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        let flags = flags | OFlag::O_CLOEXEC;
+        let Some(handle) = &self.handle else { return nix::fcntl::open(path, flags, Mode::empty()) };
+        let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let how = OpenHow::new().flags(flags).resolve(inside);
+        // The kernel gives up where something else renames files meanwhile.
+        const TRIES: usize = 16;
+        let mut opened = Err(Errno::EAGAIN);
+        for _ in 0..TRIES {
+            opened = openat2(handle.as_fd(), path, how);
+            if !matches!(opened, Err(Errno::EAGAIN)) {
+                break;
+            }
         }
+        opened
+    }
+
+    fn failed(&self, doing: &str, path: &Path, cause: Errno) -> Error {
+        Error::io(doing, &self.named(path), cause.into())
+    }
+}
+
+impl Found {
+    /// Whether it is of one of these types.
+    pub fn is(&self, kinds: &[SFlag]) -> bool {
+        kinds.contains(&SFlag::from_bits_truncate(self.stat.st_mode & SFlag::S_IFMT.bits()))
+    }
+}
+
+/// `path` below another root than `/`.
+fn rebased(path: &Path, root: &Path) -> PathBuf {
+    if root == Path::new("/") { path.to_owned() } else { root.join(path.strip_prefix("/").unwrap_or(path)) }
+}
+
+/// Absent is an answer; every other error is none.
+fn answer<T>(result: nix::Result<T>) -> nix::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
+fn real_path(file: &OwnedFd) -> nix::Result<PathBuf> {
+    use std::os::fd::AsRawFd;
+    nix::fcntl::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()).as_str()).map(PathBuf::from)
+}
+
+fn read_all(file: &OwnedFd) -> nix::Result<Vec<u8>> {
+    let (mut bytes, mut length) = (vec![0; 4096], 0);
+    loop {
+        if length == bytes.len() {
+            bytes.resize(length * 2, 0);
+        }
+        match nix::unistd::read(file, bytes.get_mut(length..).unwrap_or_default()) {
+            Ok(0) => break,
+            Ok(_) if length > LARGEST => return Err(Errno::EFBIG),
+            Ok(read) => length += read,
+            Err(Errno::EINTR) => {}
+            Err(cause) => return Err(cause),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}
+
+fn entries(folder: OwnedFd, keep: impl Fn(&str) -> bool) -> nix::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in Dir::from_fd(folder)?.iter() {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && !matches!(name, "." | "..")
+            && keep(name)
+        {
+            entries.push(Entry { name: name.to_owned(), is_link: entry.file_type() == Some(Type::Symlink) });
+        }
+    }
+    entries.sort_unstable();
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn links_stay_below_the_root() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().join("root");
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::write(scratch.path().join("secret"), "outside").unwrap();
+        fs::write(root.join("usr/lib/a.so.1"), "inside").unwrap();
+        symlink("/usr/lib", root.join("lib")).unwrap();
+        symlink("../../../../usr/lib/a.so.1", root.join("usr/lib/a.so")).unwrap();
+        symlink("../secret", root.join("escape")).unwrap();
+        symlink(scratch.path().join("secret"), root.join("absolute")).unwrap();
+        symlink("loop", root.join("loop")).unwrap();
+        let host = Host::open(&root).unwrap();
+        for (path, text) in [
+            ("/usr/lib/a.so.1", Some("inside")),
+            ("/lib/a.so", Some("inside")),
+            ("/escape", None),
+            ("/absolute", None),
+            ("/../secret", None),
+            ("/usr/lib/a.so.1/x", None),
+            ("/absent/x", None),
+        ] {
+            assert_eq!(host.read(Path::new(path)).unwrap().as_deref(), text, "{path}");
+        }
+        assert_eq!(host.find(Path::new("/lib/a.so")).unwrap().unwrap().path, Path::new("/usr/lib/a.so.1"));
+        let error = host.read(Path::new("/loop")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read /loop: "), "unreadable is not absent: {error}");
+        let error = host.read(Path::new("/usr")).unwrap_err().to_string();
+        assert_eq!(error, "cannot read /usr: it is a folder");
+
+        let part = host.below(Path::new("/lib")).unwrap().unwrap();
+        assert_eq!(part.named(Path::new("/a.so.1")), Path::new("/usr/lib/a.so.1"));
+        assert_eq!(part.real(Path::new("/a.so.1")), root.canonicalize().unwrap().join("usr/lib/a.so.1"));
+        assert_eq!(part.read(Path::new("/../../usr/lib/a.so.1")).unwrap(), None);
+        assert!(host.below(Path::new("/absent")).unwrap().is_none());
+        assert!(Host::open(&root.join("absent")).is_err());
+    }
+
+    #[test]
+    fn a_folder_is_listed_by_name() {
+        let root = tempfile::tempdir().unwrap();
+        symlink("b", root.path().join("a")).unwrap();
+        fs::write(root.path().join("b"), "").unwrap();
+        let entry = |name: &str, is_link| Entry { name: name.to_owned(), is_link };
+        let host = Host::open(root.path()).unwrap();
+        assert_eq!(host.list(Path::new("/"), |_| true).unwrap(), Some(vec![entry("a", true), entry("b", false)]));
+        assert_eq!(host.list(Path::new("/"), |name| name == "b").unwrap(), Some(vec![entry("b", false)]));
+        assert_eq!(host.list(Path::new("/absent"), |_| true).unwrap(), None);
     }
 }

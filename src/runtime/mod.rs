@@ -3,15 +3,18 @@
 //! ```text
 //! argv ─→ Invocation ──(no bundle is read)───────────────────────────→ exec
 //!           └ Bundle ─→ Spec ─→ Request ──(nothing asked)────────────→ exec
-//!                                 └ Registry ─→ Resolution ─→ Spec::apply ─→ Bundle::replace ─→ exec
+//!                                 └ grant: Registry ─→ Resolution ─→ Spec::apply ─→ Bundle::replace ─→ exec
 //! ```
 //!
 //! Whatever is not a container that asks for a GPU leaves as early as it can; a broken configuration stops nobody else.
 
 pub mod bundle;
 pub mod exec;
+mod grant;
 pub mod invocation;
 mod report;
+
+pub use grant::grant;
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -20,14 +23,13 @@ use std::process::ExitCode;
 
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
-use crate::cdi::Registry;
 use crate::config::Config;
 use crate::error::{Error, Result};
-use crate::host::{Host, node};
+use crate::host::Host;
 use crate::oci::Spec;
 use crate::oci::apply::Changes;
 use crate::request::Request;
-use crate::resolve::{self, Resolution};
+use crate::resolve::Resolution;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
 pub fn main(argv: &[OsString]) -> ExitCode {
@@ -93,13 +95,9 @@ fn prepare(
 }
 
 /// What `request` gets on this machine, and the text of the edited document (`None` if nothing in it changes). Reads CDI
-/// files and device nodes, writes nothing: `gpu-ctk explain` asks the same.
+/// files and the machine, writes nothing: `gpu-ctk explain` asks the same.
 pub fn decide(spec: &Spec<'_>, request: &Request, config: &Config) -> Result<(Resolution, Option<String>)> {
-    let host = Host::new(&config.host.root);
-    let registry = Registry::load(&config.cdi.spec_dirs, &|kind, device| resolve::wants(request, kind, device));
-    let mut resolution = resolve::resolve(request, &registry)
-        .map_err(|missing| missing.explained(&Registry::load_all(&config.cdi.spec_dirs), &config.cdi.spec_dirs))?;
-    resolution.notes.extend(node::complete(&mut resolution.edits, &host)?);
+    let resolution = grant(request, config)?;
     let text = spec.apply(&Changes {
         edits: &resolution.edits,
         replaced_hooks: &request.replaced_hooks,

@@ -15,6 +15,9 @@ mod hygon;
 mod intel;
 mod nvidia;
 mod others;
+pub mod recipe;
+
+use recipe::Recipe;
 
 /// What is known of one vendor.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ pub struct Vendor {
     pub legacy: Option<LegacyHooks>,
     /// The one spelling of an id that people spell in several ways. What is no such id comes back as written.
     pub canonical: fn(&str) -> Cow<'_, str>,
+    /// How its devices are described where no CDI file does. `None`: only CDI files can.
+    pub recipe: Option<&'static Recipe>,
 }
 
 /// An environment variable that lists devices.
@@ -102,6 +107,7 @@ const PLAIN: Vendor = Vendor {
     device_mounts: None,
     legacy: None,
     canonical: |id| Cow::Borrowed(id),
+    recipe: None,
 };
 
 /// Every vendor, in the order in which they are considered for a wish that names none.

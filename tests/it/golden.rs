@@ -1,7 +1,8 @@
 //! Golden bundles: every folder of tests/bundles is one container.
 //!
 //! `config.json` and the CDI files in `cdi/` go in, `expected.json` or `expected.error` (a part of the message) comes out; a
-//! case with neither must leave the file alone. `gpu-runc.toml` adds to the configuration. `BLESS=1` writes expected.json anew.
+//! case with neither must leave the file alone. `gpu-runc.toml` adds to the configuration; the machine that the
+//! tests run on adds nothing. `BLESS=1` writes expected.json anew.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -32,7 +33,9 @@ fn check(case: &Path) -> Result<(), String> {
     }
     let config = bundle.join("gpu-runc.toml");
     let extra = fs::read_to_string(case.join("gpu-runc.toml")).unwrap_or_default();
-    let base = format!("runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n");
+    let base = format!(
+        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n[inject]\ngenerate = \"never\"\n"
+    );
     fs::write(&config, base + &extra).unwrap();
 
     let before = (fs::read(&config_json).unwrap(), fs::metadata(&config_json).unwrap());

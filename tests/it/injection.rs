@@ -37,7 +37,7 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     let registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
     let mut resolution = resolve::resolve(&request, &registry)
         .map_err(|missing| missing.explained(&Registry::load_all(&dirs), &dirs).to_string())?;
-    node::complete(&mut resolution.edits, &Host::new(Path::new("/"))).map_err(|error| error.to_string())?;
+    node::complete(&mut resolution.edits, &Host::open(Path::new("/")).unwrap()).map_err(|error| error.to_string())?;
     let apply = |text: &str| {
         let spec = oci::Spec::parse(text, Path::new("config.json")).unwrap();
         let changes = Changes { edits: &resolution.edits, replaced_hooks: &[], idmap: true };

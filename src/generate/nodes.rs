@@ -1,0 +1,100 @@
+//! Device nodes of a generated spec: which of the machine's roots has each, or the number it will have once it is made.
+//!
+//! A node that is there is described by its path alone: its number is read when it is injected, so that the description cannot
+//! go out of date.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use nix::sys::stat::SFlag;
+
+use crate::cdi::{ContainerEdits, DeviceNode};
+use crate::error::{Error, Result};
+use crate::host::{Host, numbers};
+use crate::vendor::recipe::Number;
+
+/// Where nodes are looked for.
+pub(super) struct Nodes<'a> {
+    host: &'a Host,
+    /// The driver's root, where it is another.
+    driver: Option<&'a Host>,
+    /// The root that the configuration names, in place of both.
+    configured: Option<Host>,
+    joins_groups: bool,
+    /// The text of `/proc/devices`, read where a node is absent.
+    numbers: OnceCell<String>,
+}
+
+impl<'a> Nodes<'a> {
+    /// Nodes below `dev_root`; where that is empty, below the driver's root, else the machine's.
+    pub(super) fn new(host: &'a Host, driver: Option<&'a Host>, dev_root: &Path, joins_groups: bool) -> Result<Self> {
+        let configured = match dev_root.as_os_str().is_empty() {
+            true => None,
+            false => Some(host.below(dev_root)?.ok_or_else(|| {
+                Error::Inject(format!("host.dev-root is {}, which this host has not", dev_root.display()))
+            })?),
+        };
+        let driver = driver.filter(|driver| driver.named(Path::new("/")) != Path::new("/"));
+        Ok(Nodes { host, driver, configured, joins_groups, numbers: OnceCell::new() })
+    }
+
+    /// The edits for `nodes`, each a path and the number that the node would have.
+    pub(super) fn edits<'n>(&self, nodes: impl Iterator<Item = (&'n str, Option<Number>)>) -> Result<ContainerEdits> {
+        let mut edits = ContainerEdits::default();
+        for (path, number) in nodes {
+            let node = match (self.present(path)?, number) {
+                (Some(node), _) => Some(node),
+                (None, Some(number)) => self.promised(path, number)?,
+                (None, None) => None,
+            };
+            edits.additional_gids.extend(node.as_ref().and_then(|node| node.gid));
+            edits.device_nodes.extend(node);
+        }
+        edits.device_nodes.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(edits)
+    }
+
+    fn places(&self) -> impl Iterator<Item = &Host> {
+        let found = [self.driver, Some(self.host)].into_iter().flatten();
+        self.configured.iter().chain(found.filter(|_| self.configured.is_none()))
+    }
+
+    fn present(&self, path: &str) -> Result<Option<DeviceNode>> {
+        const FOR_EVERYBODY: u32 = 0o006;
+        for place in self.places() {
+            let on_host = place.named(Path::new(path));
+            let stat = place.lstat(Path::new(path)).map_err(|cause| Error::io("look at", &on_host, cause))?;
+            let is_device = |mode: u32| SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits()) == SFlag::S_IFCHR;
+            let Some(stat) = stat.filter(|stat| is_device(stat.st_mode)) else { continue };
+            let is_for_a_group = self.joins_groups && stat.st_mode & FOR_EVERYBODY != FOR_EVERYBODY;
+            let host_path = on_host.to_string_lossy();
+            return Ok(Some(DeviceNode {
+                path: path.to_owned(),
+                host_path: if host_path == path { String::new() } else { host_path.into_owned() },
+                gid: Some(stat.st_gid).filter(|gid| is_for_a_group && *gid != 0),
+                ..DeviceNode::default()
+            }));
+        }
+        Ok(None)
+    }
+
+    /// A node that nobody has made yet, of a driver that is loaded.
+    fn promised(&self, path: &str, number: Number) -> Result<Option<DeviceNode>> {
+        let text = match self.numbers.get() {
+            Some(text) => text,
+            None => {
+                let text = numbers::read(self.host)?;
+                self.numbers.get_or_init(|| text)
+            }
+        };
+        let major = number.drivers.iter().find_map(|driver| numbers::major(text, driver));
+        Ok(major.map(|major| DeviceNode {
+            path: path.to_owned(),
+            node_type: "c".to_owned(),
+            major,
+            minor: number.minor,
+            file_mode: Some(number.mode),
+            ..DeviceNode::default()
+        }))
+    }
+}

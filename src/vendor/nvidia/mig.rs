@@ -1,0 +1,65 @@
+//! MIG devices: the parts of a GPU, and the capability nodes that open them, in `/proc/driver/nvidia/capabilities`.
+//!
+//! A part is a compute instance (`ci`) of a GPU instance (`gi`). Its index is its place in the order of these two numbers; its
+//! UUID only NVML knows.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::Result;
+use crate::host::Host;
+use crate::vendor::recipe::{Node, Number};
+
+/// The capability nodes of each MIG device of the GPU with this minor number, in the order of their indices.
+pub(super) fn devices(host: &Host, minor: i64) -> Result<Vec<Vec<Node>>> {
+    let gpu = PathBuf::from(format!("/proc/driver/nvidia/capabilities/gpu{minor}/mig"));
+    let mut devices = Vec::new();
+    for gi in numbered(host, &gpu, "gi")? {
+        for ci in numbered(host, &gi, "ci")? {
+            if let (Some(gi), Some(ci)) = (access(host, &gi)?, access(host, &ci)?) {
+                devices.push(vec![gi, ci]);
+            }
+        }
+    }
+    Ok(devices)
+}
+
+/// The subfolders called `prefix` and a number, in the order of their numbers.
+fn numbered(host: &Host, folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let number = |name: &str| name.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok());
+    let mut entries = host.list(folder, |name| number(name).is_some())?.unwrap_or_default();
+    entries.sort_by_key(|entry| number(&entry.name));
+    Ok(entries.into_iter().map(|entry| folder.join(entry.name)).collect())
+}
+
+/// The node that the `access` file of an instance tells of.
+fn access(host: &Host, instance: &Path) -> Result<Option<Node>> {
+    Ok(host.read(&instance.join("access"))?.as_deref().and_then(node))
+}
+
+fn node(text: &str) -> Option<Node> {
+    let field = |name| {
+        let mut pairs = text.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(key, _)| *key == name)?.1.trim().parse::<u32>().ok()
+    };
+    let minor = field("DeviceFileMinor")?;
+    let number = Number { drivers: &["nvidia-caps"], minor: minor.into(), mode: field("DeviceFileMode")? };
+    Some(Node { path: format!("/dev/nvidia-caps/nvidia-cap{minor}"), number: Some(number) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_file_tells_the_minor_number_and_the_mode() {
+        let number = Number { drivers: &["nvidia-caps"], minor: 12, mode: 0o444 };
+        let cap12 = Node { path: "/dev/nvidia-caps/nvidia-cap12".to_owned(), number: Some(number) };
+        for (text, expected) in [
+            ("DeviceFileMinor: 12\nDeviceFileMode: 292\nDeviceFileModify: 1\n", Some(cap12)),
+            ("DeviceFileMinor: -1\nDeviceFileMode: 292\n", None),
+            ("", None),
+        ] {
+            assert_eq!(node(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! Generation: a host with a driver and nothing else gives containers its GPUs, and describes them to other engines.
+//!
+//! The spec that each host of tests/hosts comes to is in its `expected.yaml`; a host without one has no device. `BLESS=1`
+//! writes it anew.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use gpu_runc::cdi;
+use serde_json::{Value, json};
+
+use crate::hosts;
+
+/// A configuration for the host at `root`, with no CDI file but those in `root`/cdi.
+fn configure(root: &Path, more: &str) {
+    let base = format!(
+        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{:?}]\n[host]\nroot = {root:?}\n",
+        root.join("cdi")
+    );
+    fs::write(root.join("gpu-runc.toml"), base + more).unwrap();
+}
+
+fn ctk(root: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
+    command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root).args(args).output().unwrap()
+}
+
+/// What becomes of the config.json of a container with this environment; the error is what stderr says.
+fn create(root: &Path, env: &[&str]) -> Result<Value, String> {
+    let config = json!({"ociVersion": "1.2.0", "process": {"env": env, "user": {"uid": 0, "gid": 0}}, "linux": {}});
+    fs::write(root.join("config.json"), config.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
+    let command = command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root);
+    let output = command.args(["create", "c"]).output().unwrap();
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&fs::read(root.join("config.json")).unwrap()).unwrap()),
+        false => Err(String::from_utf8(output.stderr).unwrap()),
+    }
+}
+
+fn paths<'a>(container: &'a Value, pointer: &str, member: &str) -> Vec<&'a str> {
+    let entries = container.pointer(pointer).and_then(Value::as_array);
+    entries.into_iter().flatten().map(|entry| entry[member].as_str().unwrap()).collect()
+}
+
+fn check(name: &str) -> Result<(), String> {
+    let Some(host) = hosts::make(name) else { return Ok(()) };
+    configure(host.path(), "");
+    let output = ctk(host.path(), &["cdi", "generate"]);
+    let (text, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    let expected = hosts::folder().join(name).join("expected.yaml");
+    if std::env::var_os("BLESS").is_some() && output.status.success() {
+        fs::write(&expected, &text).unwrap();
+    }
+    match (fs::read_to_string(&expected), output.status.success()) {
+        (Ok(expected), true) if expected != text => return Err(format!("gave\n{text}")),
+        (Ok(_), true) => cdi::parse(&text).map_err(|faults| format!("is no valid spec: {faults:?}"))?,
+        (Ok(_), false) => return Err(error),
+        (Err(_), true) => return Err(format!("has devices, but no expected.yaml\n{text}")),
+        (Err(_), false) if error.contains("this host has no device of") => return Ok(()),
+        (Err(_), false) => return Err(error),
+    };
+    Ok(())
+}
+
+#[test]
+fn every_host_is_described_as_expected() {
+    let mut names: Vec<_> = fs::read_dir(hosts::folder()).unwrap().map(|host| host.unwrap().file_name()).collect();
+    names.sort();
+    let failures: Vec<_> =
+        names.iter().filter_map(|name| Some(format!("{}: {}", name.display(), check(name.to_str()?).err()?))).collect();
+    assert!(failures.is_empty(), "{} of {} hosts:\n{}", failures.len(), names.len(), failures.join("\n"));
+}
+
+#[test]
+fn a_container_gets_its_gpu_from_a_host_without_cdi_files() {
+    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    configure(host.path(), "");
+    let lib = "/usr/lib/x86_64-linux-gnu";
+    for id in ["4", "GPU-a1000004-0000-4000-8000-000000000004", "0000:9d:00.0"] {
+        let container = create(host.path(), &[&format!("NVIDIA_VISIBLE_DEVICES={id}")]).unwrap();
+        let nodes = paths(&container, "/linux/devices", "path");
+        for node in ["/dev/nvidia7", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-modeset", "/dev/dri/renderD132"]
+        {
+            assert!(nodes.contains(&node), "{id}: {node} is not in {nodes:?}");
+        }
+        assert!(!nodes.contains(&"/dev/nvidia4"), "{id}: the other numbering: {nodes:?}");
+        let places = paths(&container, "/mounts", "destination");
+        for file in ["libcuda.so.550.54.15", "libcuda.so.1", "libnvidia-ml.so.1"] {
+            assert!(places.contains(&format!("{lib}/{file}").as_str()), "{id}: {file} is not in {places:?}");
+        }
+        assert!(places.contains(&"/tmp/nvidia-mps"), "{id}: {places:?}");
+        for source in paths(&container, "/mounts", "source") {
+            assert!(Path::new(source).starts_with(host.path()) && Path::new(source).exists(), "{source}");
+        }
+        assert_eq!(container["process"]["env"], json!(["NVIDIA_VISIBLE_DEVICES=void"]));
+    }
+    let all = create(host.path(), &["GPU_VISIBLE_DEVICES=all"]).unwrap();
+    assert_eq!(paths(&all, "/linux/devices", "path").iter().filter(|path| path.contains("renderD")).count(), 8);
+    let only_driver = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=none"]).unwrap();
+    let nodes = paths(&only_driver, "/linux/devices", "path");
+    assert!(nodes.contains(&"/dev/nvidiactl") && !nodes.contains(&"/dev/nvidia0"), "{nodes:?}");
+}
+
+#[test]
+fn what_a_machine_has_not_is_told_with_what_it_has() {
+    let Some(gpus) = hosts::make("nvidia-h100-8") else { return };
+    configure(gpus.path(), "");
+    let error = create(gpus.path(), &["NVIDIA_VISIBLE_DEVICES=7,8"]).unwrap_err();
+    assert!(error.starts_with("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=8 ("), "{error}");
+    assert!(error.contains("this host has nvidia.com/gpu=0, 1, 2, 3, 4, 5, 6, 7, all, 0000:1b:00.0, "), "{error}");
+
+    let none = hosts::make("none").unwrap();
+    configure(none.path(), "");
+    let error = create(none.path(), &["NVIDIA_VISIBLE_DEVICES=1"]).unwrap_err();
+    assert!(error.starts_with("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=1 ("), "{error}");
+    assert!(error.contains("no driver is loaded from which"), "{error}");
+}
+
+#[test]
+fn files_count_before_the_machine_unless_told_otherwise() {
+    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    let file = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0", "containerEdits": {"env": ["FROM=file"]}}]});
+    let from_file = |container: &Value| container["process"]["env"].as_array().unwrap().contains(&json!("FROM=file"));
+    fs::create_dir(host.path().join("cdi")).unwrap();
+    fs::write(host.path().join("cdi/nvidia.json"), file.to_string()).unwrap();
+    for (generate, id, expected) in [
+        ("missing", "0", Ok((true, false))),
+        ("missing", "1", Ok((false, true))),
+        ("missing", "0,1", Ok((true, true))),
+        ("never", "0", Ok((true, false))),
+        ("never", "1", Err("unresolvable CDI devices nvidia.com/gpu=1")),
+        ("always", "0", Ok((false, true))),
+    ] {
+        configure(host.path(), &format!("[inject]\ngenerate = \"{generate}\"\n"));
+        let container = create(host.path(), &[&format!("NVIDIA_VISIBLE_DEVICES={id}")]);
+        match (container, expected) {
+            (Ok(container), Ok((file, machine))) => {
+                let has_mounts = container.pointer("/mounts").is_some();
+                assert_eq!((from_file(&container), has_mounts), (file, machine), "{generate} {id}");
+            }
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{generate} {id}: {error}"),
+            (outcome, _) => panic!("{generate} {id}: {outcome:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_driver_without_its_files_is_told_from_one_that_is_absent() {
+    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    configure(host.path(), "");
+    fs::write(
+        host.path().join("proc/driver/nvidia/version"),
+        "NVRM version: NVIDIA UNIX x86_64 Kernel Module  560.1.2  x\n",
+    )
+    .unwrap();
+    let error = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0"]).unwrap_err();
+    assert!(error.contains("version 560.1.2 of the nvidia driver is loaded, but libcuda.so.560.1.2"), "{error}");
+}
+
+#[test]
+fn a_generated_file_is_written_whole_and_read_back() {
+    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    configure(host.path(), "");
+    for (args, file) in [
+        (["--vendor", "nvidia", "--output", "cdi/nvidia.json"].as_slice(), Some("cdi/nvidia.json")),
+        (&["--output", "cdi/nvidia", "--format", "json"], Some("cdi/nvidia.json")),
+        (&["--output", "cdi/nvidia"], Some("cdi/nvidia.yaml")),
+        (&["--output", "cdi/nvidia.yaml", "--format", "json"], None),
+        (&["--output", "cdi/nvidia.yml"], None),
+        (&["--vendor", "acme"], None),
+    ] {
+        let output = ctk(host.path(), &[&["cdi", "generate"], args].concat());
+        assert_eq!(output.status.success(), file.is_some(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        if let Some(file) = file {
+            assert_eq!(String::from_utf8(output.stdout).unwrap().trim(), file);
+            let spec = cdi::parse(&fs::read_to_string(host.path().join(file)).unwrap()).unwrap();
+            assert_eq!((spec.cdi_version.as_str(), spec.devices.len()), ("0.5.0", 25));
+            fs::remove_file(host.path().join(file)).unwrap();
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Fake hosts: every folder of tests/hosts, made whole in a scratch folder.
+//!
+//! What cannot be checked in is in `dev.nodes`, one node a line: type (`c`, `p` for a fifo, `s` for a socket), major, minor,
+//! mode, user, group, path. Making them needs `CAP_MKNOD`: who has it not is told what is skipped.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use tempfile::TempDir;
+
+/// Where the hosts are.
+pub(crate) fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts")
+}
+
+/// Makes the host `name`. `None`, said out loud, where nodes cannot be made.
+pub(crate) fn make(name: &str) -> Option<TempDir> {
+    let (from, scratch) = (folder().join(name), tempfile::tempdir().unwrap());
+    for entry in fs::read_dir(&from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
+        copy(&entry.path(), &scratch.path().join(entry.file_name()));
+    }
+    for line in fs::read_to_string(from.join("dev.nodes")).unwrap().lines().filter(|line| !line.starts_with('#')) {
+        if !make_node(line, scratch.path()) {
+            println!("SKIP host {name}: {line}: making device nodes needs CAP_MKNOD");
+            return None;
+        }
+    }
+    Some(scratch)
+}
+
+fn make_node(line: &str, root: &Path) -> bool {
+    let [kind, major, minor, mode, uid, gid, path] = line.split(' ').collect::<Vec<_>>().try_into().expect(line);
+    let kind = match kind {
+        "c" => SFlag::S_IFCHR,
+        "p" => SFlag::S_IFIFO,
+        "s" => SFlag::S_IFSOCK,
+        _ => panic!("{line}"),
+    };
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    if mknod(&path, kind, Mode::empty(), makedev(major.parse().unwrap(), minor.parse().unwrap())).is_err() {
+        return false;
+    }
+    fs::set_permissions(&path, fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap())).unwrap();
+    std::os::unix::fs::chown(&path, Some(uid.parse().unwrap()), Some(gid.parse().unwrap())).is_ok()
+}
+
+fn copy(from: &Path, to: &Path) {
+    let kind = fs::symlink_metadata(from).unwrap().file_type();
+    if kind.is_symlink() {
+        symlink(fs::read_link(from).unwrap(), to).unwrap();
+    } else if kind.is_dir() {
+        fs::create_dir_all(to).unwrap();
+        for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
+            copy(&entry.path(), &to.join(entry.file_name()));
+        }
+    } else {
+        fs::copy(from, to).unwrap();
+    }
+}
