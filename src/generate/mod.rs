@@ -39,7 +39,7 @@ pub fn spec(
     let mut spec = Spec::new(String::new(), kind.clone());
     let mut all = ContainerEdits::default();
     for device in found {
-        let edits = nodes.edits(device.nodes.iter().map(|node| (node.path.as_str(), node.number)))?;
+        let edits = nodes.of_device(&device.nodes)?;
         all.append(edits.clone());
         let names = device.names.into_iter().filter(|name| wants(kind, name));
         spec.devices.extend(names.map(|name| described(name, edits.clone())));
@@ -48,7 +48,7 @@ pub fn spec(
         spec.devices.push(described(ALL.to_owned(), all));
     }
     spec.devices.sort_by(|a, b| a.name.cmp(&b.name));
-    spec.container_edits = nodes.edits(recipe.shared.iter().map(|node| (node.path, node.number)))?;
+    spec.container_edits = in_order(nodes.shared(recipe.shared)?);
     spec.container_edits.env.extend(recipe.env.iter().map(|&variable| variable.to_owned()));
     if let Some(driver) = driver {
         spec.container_edits.mounts = driver.mounts(host)?;
@@ -56,11 +56,15 @@ pub fn spec(
     Ok(Some(write::at_minimum_version(spec)))
 }
 
-/// A device with each node and each group once, in order.
-fn described(name: String, mut edits: ContainerEdits) -> Device {
+fn described(name: String, edits: ContainerEdits) -> Device {
+    Device { name, annotations: Default::default(), container_edits: in_order(edits) }
+}
+
+/// `edits` with each node and each group once, in order.
+fn in_order(mut edits: ContainerEdits) -> ContainerEdits {
     edits.device_nodes.sort_by(|a, b| a.path.cmp(&b.path));
     edits.device_nodes.dedup();
     edits.additional_gids.sort_unstable();
     edits.additional_gids.dedup();
-    Device { name, annotations: Default::default(), container_edits: edits }
+    edits
 }

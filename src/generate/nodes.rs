@@ -11,7 +11,7 @@ use nix::sys::stat::SFlag;
 use crate::cdi::{ContainerEdits, DeviceNode};
 use crate::error::{Error, Result};
 use crate::host::{Host, numbers};
-use crate::vendor::recipe::Number;
+use crate::vendor::recipe::{Node, Number, Shared};
 
 /// Where nodes are looked for.
 pub(super) struct Nodes<'a> {
@@ -38,20 +38,36 @@ impl<'a> Nodes<'a> {
         Ok(Nodes { host, driver, configured, joins_groups, numbers: OnceCell::new() })
     }
 
-    /// The edits for `nodes`, each a path and the number that the node would have.
-    pub(super) fn edits<'n>(&self, nodes: impl Iterator<Item = (&'n str, Option<Number>)>) -> Result<ContainerEdits> {
+    /// The edits for a device. An error if a node that it cannot be used without is not there and not to be made.
+    pub(super) fn of_device(&self, nodes: &[Node]) -> Result<ContainerEdits> {
         let mut edits = ContainerEdits::default();
-        for (path, number) in nodes {
-            let node = match (self.present(path)?, number) {
-                (Some(node), _) => Some(node),
-                (None, Some(number)) => self.promised(path, number)?,
-                (None, None) => None,
-            };
-            edits.additional_gids.extend(node.as_ref().and_then(|node| node.gid));
-            edits.device_nodes.extend(node);
+        for Node { path, number } in nodes {
+            let node = self.node(path, *number)?;
+            if let (None, Some(number)) = (&node, number) {
+                return Err(Error::Inject(format!(
+                    "{path} is not there, and /proc/devices has no {}; is all of the driver loaded?",
+                    number.drivers.join(" or ")
+                )));
+            }
+            add(node, &mut edits);
         }
-        edits.device_nodes.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(edits)
+    }
+
+    /// The edits for nodes that go with any device, those left out that the machine has not.
+    pub(super) fn shared(&self, nodes: &[Shared]) -> Result<ContainerEdits> {
+        let mut edits = ContainerEdits::default();
+        for Shared { path, number } in nodes {
+            add(self.node(path, *number)?, &mut edits);
+        }
+        Ok(edits)
+    }
+
+    fn node(&self, path: &str, number: Option<Number>) -> Result<Option<DeviceNode>> {
+        match (self.present(path)?, number) {
+            (None, Some(number)) => self.promised(path, number),
+            (node, _) => Ok(node),
+        }
     }
 
     fn places(&self) -> impl Iterator<Item = &Host> {
@@ -97,4 +113,9 @@ impl<'a> Nodes<'a> {
             ..DeviceNode::default()
         }))
     }
+}
+
+fn add(node: Option<DeviceNode>, edits: &mut ContainerEdits) {
+    edits.additional_gids.extend(node.as_ref().and_then(|node| node.gid));
+    edits.device_nodes.extend(node);
 }

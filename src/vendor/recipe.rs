@@ -39,7 +39,8 @@ pub struct Device {
 pub struct Node {
     /// Where it is, below the root of the nodes.
     pub path: String,
-    /// What it would be if nobody has made it yet. Without one, a node that is not there is left out.
+    /// What it would be if nobody has made it yet; the device cannot be used without such a node. One without a number is left
+    /// out where it is not there.
     pub number: Option<Number>,
 }
 

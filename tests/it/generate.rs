@@ -45,7 +45,7 @@ fn paths<'a>(container: &'a Value, pointer: &str, member: &str) -> Vec<&'a str> 
 }
 
 fn check(name: &str) -> Result<(), String> {
-    let Some(host) = hosts::make(name) else { return Ok(()) };
+    let Some(host) = hosts::make(&[name]) else { return Ok(()) };
     configure(host.path(), "");
     let output = ctk(host.path(), &["cdi", "generate"]);
     let (text, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
@@ -75,7 +75,7 @@ fn every_host_is_described_as_expected() {
 
 #[test]
 fn a_container_gets_its_gpu_from_a_host_without_cdi_files() {
-    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
     configure(host.path(), "");
     let lib = "/usr/lib/x86_64-linux-gnu";
     for id in ["4", "GPU-a1000004-0000-4000-8000-000000000004", "0000:9d:00.0"] {
@@ -104,14 +104,50 @@ fn a_container_gets_its_gpu_from_a_host_without_cdi_files() {
 }
 
 #[test]
+fn vendors_of_one_machine_are_told_apart_and_add_up() {
+    let Some(host) = hosts::make(&["nvidia-a100-mig-2", "amd-mi300x-cpx-4"]) else { return };
+    configure(host.path(), "");
+    let error = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0:2"]).unwrap_err();
+    assert!(error.contains("/proc/devices has no nvidia-caps"), "a part without its capabilities is none: {error}");
+    fs::write(host.path().join("proc/devices"), "Character devices:\n195 nvidia\n235 nvidia-caps\n").unwrap();
+    for (env, expected) in [
+        (
+            ["NVIDIA_VISIBLE_DEVICES=0:2"].as_slice(),
+            ["nvidia-caps/nvidia-cap21", "nvidia-caps/nvidia-cap23", "nvidia0"].as_slice(),
+        ),
+        (&["AMD_VISIBLE_DEVICES=3"], &["dri/card3", "dri/renderD131", "kfd"]),
+        (
+            &["AMD_VISIBLE_DEVICES=0X9A00000000000001"],
+            &["dri/card0", "dri/card1", "dri/renderD128", "dri/renderD129", "kfd"],
+        ),
+        (&["AMD_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"], &["dri/card0", "dri/renderD128", "kfd", "nvidia1"]),
+        (&["GPU_VISIBLE_DEVICES=amd.com/gpu=2"], &["dri/card2", "dri/renderD130", "kfd"]),
+        (&["GPU_VISIBLE_DEVICES=1"], &["nvidia1"]),
+    ] {
+        let container = create(host.path(), env).unwrap();
+        let shared = ["nvidiactl", "nvidia-modeset", "nvidia-uvm", "nvidia-uvm-tools"];
+        let mut nodes = paths(&container, "/linux/devices", "path");
+        nodes.iter_mut().for_each(|path| *path = path.strip_prefix("/dev/").unwrap());
+        nodes.retain(|path| !shared.contains(path));
+        nodes.sort_unstable();
+        assert_eq!(nodes, expected, "{env:?}");
+        let groups = container.pointer("/process/user/additionalGids");
+        assert_eq!(groups.is_some(), nodes.contains(&"kfd"), "{env:?}: {groups:?}");
+    }
+    let output = ctk(host.path(), &["cdi", "generate"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("several vendors' devices; --vendor nvidia or amd"), "{error}");
+}
+
+#[test]
 fn what_a_machine_has_not_is_told_with_what_it_has() {
-    let Some(gpus) = hosts::make("nvidia-h100-8") else { return };
+    let Some(gpus) = hosts::make(&["nvidia-h100-8"]) else { return };
     configure(gpus.path(), "");
     let error = create(gpus.path(), &["NVIDIA_VISIBLE_DEVICES=7,8"]).unwrap_err();
     assert!(error.starts_with("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=8 ("), "{error}");
     assert!(error.contains("this host has nvidia.com/gpu=0, 1, 2, 3, 4, 5, 6, 7, all, 0000:1b:00.0, "), "{error}");
 
-    let none = hosts::make("none").unwrap();
+    let none = hosts::make(&["none"]).unwrap();
     configure(none.path(), "");
     let error = create(none.path(), &["NVIDIA_VISIBLE_DEVICES=1"]).unwrap_err();
     assert!(error.starts_with("CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=1 ("), "{error}");
@@ -120,7 +156,7 @@ fn what_a_machine_has_not_is_told_with_what_it_has() {
 
 #[test]
 fn files_count_before_the_machine_unless_told_otherwise() {
-    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
     let file = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0", "containerEdits": {"env": ["FROM=file"]}}]});
     let from_file = |container: &Value| container["process"]["env"].as_array().unwrap().contains(&json!("FROM=file"));
     fs::create_dir(host.path().join("cdi")).unwrap();
@@ -148,7 +184,7 @@ fn files_count_before_the_machine_unless_told_otherwise() {
 
 #[test]
 fn a_driver_without_its_files_is_told_from_one_that_is_absent() {
-    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
     configure(host.path(), "");
     fs::write(
         host.path().join("proc/driver/nvidia/version"),
@@ -161,7 +197,7 @@ fn a_driver_without_its_files_is_told_from_one_that_is_absent() {
 
 #[test]
 fn a_generated_file_is_written_whole_and_read_back() {
-    let Some(host) = hosts::make("nvidia-h100-8") else { return };
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
     configure(host.path(), "");
     for (args, file) in [
         (["--vendor", "nvidia", "--output", "cdi/nvidia.json"].as_slice(), Some("cdi/nvidia.json")),

@@ -15,19 +15,23 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts")
 }
 
-/// Makes the host `name`. `None`, said out loud, where nodes cannot be made.
-pub(crate) fn make(name: &str) -> Option<TempDir> {
-    let (from, scratch) = (folder().join(name), tempfile::tempdir().unwrap());
+/// Makes the host that is all of `names`. `None`, said out loud, where nodes cannot be made.
+pub(crate) fn make(names: &[&str]) -> Option<TempDir> {
+    let scratch = tempfile::tempdir().unwrap();
+    names.iter().all(|name| add(name, scratch.path())).then_some(scratch)
+}
+
+fn add(name: &str, root: &Path) -> bool {
+    let from = folder().join(name);
     for entry in fs::read_dir(&from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
-        copy(&entry.path(), &scratch.path().join(entry.file_name()));
+        copy(&entry.path(), &root.join(entry.file_name()));
     }
-    for line in fs::read_to_string(from.join("dev.nodes")).unwrap().lines().filter(|line| !line.starts_with('#')) {
-        if !make_node(line, scratch.path()) {
-            println!("SKIP host {name}: {line}: making device nodes needs CAP_MKNOD");
-            return None;
-        }
+    let nodes = fs::read_to_string(from.join("dev.nodes")).unwrap();
+    let refused = nodes.lines().filter(|line| !line.starts_with('#')).find(|line| !make_node(line, root));
+    if let Some(line) = refused {
+        println!("SKIP host {name}: {line}: making device nodes needs CAP_MKNOD");
     }
-    Some(scratch)
+    refused.is_none()
 }
 
 fn make_node(line: &str, root: &Path) -> bool {

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
+use super::recipe::{Number, Recipe, Shared};
 use super::{PLAIN, Swarm, Variable, Vendor};
+
+mod kfd;
 
 pub(super) static AMD: Vendor = Vendor {
     name: "amd",
@@ -10,7 +13,18 @@ pub(super) static AMD: Vendor = Vendor {
     visible: &[Variable::ids("AMD_VISIBLE_DEVICES")],
     swarm: Swarm { words: &["AMD"], ids: &["0x", "0X"] },
     canonical: unique_id,
+    recipe: Some(&RECIPE),
     ..PLAIN
+};
+
+/// Images bring all of ROCm: nodes are all that they lack, and the groups that may open them, whose numbers differ between
+/// distributions.
+static RECIPE: Recipe = Recipe {
+    find: kfd::devices,
+    shared: &[Shared { path: "/dev/kfd", number: Some(Number { drivers: &["kfd"], minor: 0, mode: 0o666 }) }],
+    env: &[],
+    joins_groups: true,
+    driver: None,
 };
 
 /// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals. Bare digits are
