@@ -4,7 +4,7 @@
 //! writes it anew.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use gpu_runc::cdi;
@@ -101,6 +101,52 @@ fn a_container_gets_its_gpu_from_a_host_without_cdi_files() {
     let only_driver = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=none"]).unwrap();
     let nodes = paths(&only_driver, "/linux/devices", "path");
     assert!(nodes.contains(&"/dev/nvidiactl") && !nodes.contains(&"/dev/nvidia0"), "{nodes:?}");
+}
+
+#[test]
+fn runc_starts_a_container_with_what_was_found() {
+    let (Some(runc), Some(busybox)) = (program("runc"), program("busybox")) else {
+        return println!("SKIP a container started by runc: it needs runc and busybox");
+    };
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
+    configure(host.path(), "");
+    let bundle = host.path().join("bundle");
+    fs::create_dir_all(bundle.join("rootfs/bin")).unwrap();
+    fs::copy(busybox, bundle.join("rootfs/bin/busybox")).unwrap();
+    assert!(Command::new(&runc).args(["spec", "--bundle"]).arg(&bundle).status().unwrap().success());
+    let mut config: Value = serde_json::from_slice(&fs::read(bundle.join("config.json")).unwrap()).unwrap();
+    let mut run = |program: &Path, env: &[&str], args: &[&str]| {
+        config["process"]["terminal"] = json!(false);
+        config["process"]["env"] = json!(env);
+        config["process"]["args"] = json!([&["/bin/busybox"], args].concat());
+        config["root"]["readonly"] = json!(false);
+        fs::write(bundle.join("config.json"), config.to_string()).unwrap();
+        let mut command = Command::new(program);
+        command.env("GPU_RUNC_CONFIG", host.path().join("gpu-runc.toml")).current_dir(&bundle);
+        let name = format!("generate-{}", std::process::id());
+        command.arg("--root").arg(host.path().join("state")).args(["run", &name]).output().unwrap()
+    };
+    if !run(&runc, &[], &["true"]).status.success() {
+        return println!("SKIP a container started by runc: this machine lets it start none");
+    }
+    let text = fs::read_to_string(host.path().join("gpu-runc.toml")).unwrap();
+    fs::write(host.path().join("gpu-runc.toml"), text.replace("\"/bin/true\"", &format!("{runc:?}"))).unwrap();
+    let folders = ["ls", "/dev", "/dev/dri", "/usr/lib/x86_64-linux-gnu", "/tmp/nvidia-mps"];
+    let output = run(Path::new(env!("CARGO_BIN_EXE_gpu-runc")), &["NVIDIA_VISIBLE_DEVICES=4"], &folders);
+    let (seen, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{error}");
+    let seen: Vec<_> = seen.lines().collect();
+    for name in ["nvidia7", "nvidiactl", "nvidia-uvm", "renderD132", "libcuda.so.1", "libcuda.so.550.54.15", "control"]
+    {
+        assert!(seen.contains(&name), "{name} is not in {seen:?}");
+    }
+    assert!(!seen.contains(&"nvidia4"), "{seen:?}");
+}
+
+/// Where a program is, if it is installed.
+fn program(name: &str) -> Option<PathBuf> {
+    let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    folders.iter().map(|folder| Path::new(folder).join(name)).find(|path| path.exists())
 }
 
 #[test]
