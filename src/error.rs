@@ -80,6 +80,11 @@ impl Error {
     pub fn io(doing: &str, path: &Path, cause: io::Error) -> Self {
         Error::Io { doing: format!("{doing} {}", path.display()), cause }
     }
+
+    /// Whether the machine keeps the thing from this process, which may well do without it.
+    pub fn is_denied(&self) -> bool {
+        matches!(self, Error::Io { cause, .. } if cause.kind() == io::ErrorKind::PermissionDenied)
+    }
 }
 
 impl fmt::Display for Error {

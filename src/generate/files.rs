@@ -106,7 +106,12 @@ impl Installed {
             let mut is_found = false;
             for name in self.expanded(folder, name)? {
                 let path = folder.join(&name);
-                let Some(found) = self.root.find(&path)?.filter(|found| files.access.is_for(found)) else { continue };
+                let found = match self.root.find(&path) {
+                    // A user who may not see it could not mount it either.
+                    Err(error) if error.is_denied() => continue,
+                    found => found?,
+                };
+                let Some(found) = found.filter(|found| files.access.is_for(found)) else { continue };
                 let place = files.at.map_or(path, |at| Path::new(at).join(&name));
                 mounts.insert(place.clone(), self.mount(&found.path, &place, files.access));
                 is_found = true;

@@ -206,6 +206,26 @@ mod tests {
     }
 
     #[test]
+    fn recipes_name_whole_paths_and_known_placeholders() {
+        for (vendor, recipe) in VENDORS.iter().filter_map(|vendor| Some((vendor.name, vendor.recipe?))) {
+            assert!(recipe.shared.iter().all(|node| node.path.starts_with("/dev/")), "{vendor}");
+            assert!(recipe.env.iter().all(|variable| variable.contains('=')), "{vendor}");
+            let Some(driver) = recipe.driver else { continue };
+            assert!(driver.marks.iter().all(|mark| mark.contains(".so.{version}")), "{vendor}");
+            for files in driver.files {
+                let folders = files.search.iter().chain(&files.at);
+                for folder in folders {
+                    assert!(folder.starts_with('/') || *folder == "{firmware}", "{vendor}: {folder}");
+                }
+                for text in files.search.iter().chain(files.names).filter(|text| text.contains('{')) {
+                    let known = ["{version}", "{release}", "{firmware}"];
+                    assert!(known.iter().any(|placeholder| text.contains(placeholder)), "{vendor}: {text}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn one_variable_is_shared_and_its_owner_comes_first() {
         let names: Vec<_> = borrowers("NVIDIA_VISIBLE_DEVICES").iter().map(|vendor| vendor.name).collect();
         assert_eq!(names, ["hygon", "t-head"]);

@@ -3,10 +3,9 @@
 //! A partition of a GPU is a node of its own there, with a render node of its own, but shares the unique id and the PCI address
 //! with the others. Source: the kernel's drivers/gpu/drm/amd/amdkfd/kfd_topology.c.
 
-use std::io;
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::host::{Host, drm};
 use crate::vendor::recipe::{Device, Node, Wanted};
 
@@ -31,7 +30,7 @@ pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
     for entry in host.list(Path::new(NODES), |_| true)?.unwrap_or_default() {
         let text = match host.read(&Path::new(NODES).join(entry.name).join("properties")) {
             // What the cgroup of this process keeps from it; other GPUs can still be had.
-            Err(Error::Io { cause, .. }) if cause.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(error) if error.is_denied() => continue,
             text => text?,
         };
         gpus.extend(text.as_deref().and_then(gpu));
