@@ -119,7 +119,7 @@ impl Host {
         Ok(self.read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// The bytes of the file at `path`. More than [`LARGEST`] is an error.
+    /// The bytes of the file at `path`. More than `LARGEST` is an error.
     pub fn read_bytes(&self, path: &Path) -> Result<Option<Vec<u8>>> {
         // A fifo would be waited for, and a terminal taken.
         let file = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY));
