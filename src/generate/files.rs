@@ -10,7 +10,7 @@ use nix::sys::stat::SFlag;
 
 use crate::cdi::Mount;
 use crate::error::{Error, Result};
-use crate::host::{Entry, Found, Host, libraries};
+use crate::host::{Found, Host, libraries};
 use crate::vendor::recipe::{Access, Driver, Files};
 
 /// A driver whose files were found.
@@ -81,20 +81,23 @@ impl Installed {
     fn libraries_of(&self, folder: &Path, patterns: &[String], mounts: &mut Mounts) -> Result<()> {
         let is_library = |name: &str| patterns.iter().any(|pattern| matches(pattern, name));
         let entries = self.root.list(folder, |name| is_library(name) || linked_name(name).is_some())?;
-        let (libraries, others): (Vec<Entry>, Vec<Entry>) =
-            entries.unwrap_or_default().into_iter().partition(|entry| is_library(&entry.name));
-        for library in libraries {
+        let entries = entries.unwrap_or_default();
+        let mut targets = BTreeMap::new();
+        for library in entries.iter().filter(|entry| is_library(&entry.name)) {
             let path = folder.join(&library.name);
-            let host_path = match library.is_link {
+            let target = match library.is_link {
                 true => self.root.find(&path)?.map(|found| found.path),
                 false => Some(path.clone()),
             };
-            let Some(host_path) = host_path else { continue };
-            let stem = library.name.split_once(".so").map(|(stem, _)| stem);
-            let links = others.iter().filter(|entry| entry.is_link && linked_name(&entry.name) == stem);
-            for name in links.map(|link| &link.name).chain([&library.name]) {
-                let place = folder.join(name);
-                mounts.insert(place.clone(), self.mount(&host_path, &place, Access::Read));
+            if let Some(target) = target {
+                mounts.insert(path.clone(), self.mount(&target, &path, Access::Read));
+                targets.insert(library.name.split_once(".so").map(|(stem, _)| stem), target);
+            }
+        }
+        for link in entries.iter().filter(|entry| entry.is_link && !is_library(&entry.name)) {
+            if let Some(target) = targets.get(&linked_name(&link.name)) {
+                let place = folder.join(&link.name);
+                mounts.insert(place.clone(), self.mount(target, &place, Access::Read));
             }
         }
         Ok(())
@@ -187,15 +190,15 @@ fn linked_name(name: &str) -> Option<&str> {
 
 /// Whether `name` is what `pattern` stands for, in which `*` is any text.
 fn matches(pattern: &str, name: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == name,
-        Some((before, rest)) => name.strip_prefix(before).is_some_and(|name| {
-            name.char_indices()
-                .map(|(at, _)| at)
-                .chain([name.len()])
-                .any(|at| name.get(at..).is_some_and(|name| matches(rest, name)))
-        }),
+    let Some((before, rest)) = pattern.split_once('*') else { return pattern == name };
+    let Some(name) = name.strip_prefix(before) else { return false };
+    if !rest.contains('*') {
+        return name.ends_with(rest);
     }
+    name.char_indices()
+        .map(|(at, _)| at)
+        .chain([name.len()])
+        .any(|at| name.get(at..).is_some_and(|name| matches(rest, name)))
 }
 
 #[cfg(test)]
