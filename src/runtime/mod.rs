@@ -24,7 +24,7 @@ use std::process::ExitCode;
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Plain, Result};
 use crate::host::Host;
 use crate::oci::Spec;
 use crate::oci::apply::Changes;
@@ -61,12 +61,7 @@ fn start(
 }
 
 /// Gives the container of `start` the GPUs that it asks for, in its config.json.
-fn prepare(
-    start: &Start<'_>,
-    container: impl std::fmt::Display,
-    config: &Config,
-    config_fault: Option<Error>,
-) -> Result<()> {
+fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_fault: Option<Error>) -> Result<()> {
     let Some(bundle) = Bundle::read(&config_json(start))? else { return Ok(()) };
     let spec = Spec::parse(bundle.text(), bundle.path())?;
     let request = Request::from_spec(&spec.view(), &config.policy);
@@ -114,9 +109,10 @@ fn config_json(start: &Start<'_>) -> PathBuf {
     }
 }
 
-fn container<'a>(invocation: &Invocation<'a>) -> std::ffi::os_str::Display<'a> {
+/// The container's id, fit for a line of the log.
+fn container<'a>(invocation: &Invocation<'a>) -> Plain<'a> {
     match &invocation.verb {
-        Verb::Start(Start { id: Some(id), .. }) => id.display(),
-        _ => std::ffi::OsStr::new("-").display(),
+        Verb::Start(Start { id: Some(id), .. }) => Plain(id.to_str().unwrap_or("(not text)")),
+        _ => Plain("-"),
     }
 }

@@ -126,6 +126,10 @@ fn a_grant_is_one_line_of_our_own_log() {
     );
     assert!(text.ends_with(&expected) && text.lines().count() == 1, "{text}");
     assert_eq!(fs::metadata(&log).unwrap().mode() & 0o777, 0o640);
+    fs::write(bundle.path().join("config.json"), ASKS).unwrap();
+    assert!(gpu_runc(bundle.path(), &["create", "we\u{1b}b\n"]).status.success());
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("grant container=we\\u{1b}b\\n devices") && text.lines().count() == 2, "{text}");
 }
 
 #[test]
