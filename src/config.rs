@@ -33,6 +33,8 @@ pub struct Config {
     pub policy: Policy,
     /// What is done for those who ask.
     pub inject: Inject,
+    /// Vendors that gpu-runc does not know of itself.
+    pub vendor: Vec<Vendor>,
 }
 
 /// `[log]`
@@ -84,7 +86,9 @@ pub struct Host {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Policy {
     /// Whose environment variables may ask.
-    pub env: EnvPolicy,
+    pub env: Who,
+    /// Who may have devices that reach beyond the container's own: MIG's configuration, IMEX channels.
+    pub management: Who,
     /// Whether annotations may ask.
     pub annotations: bool,
     /// Prefixes of the annotations that hold qualified CDI names.
@@ -95,15 +99,15 @@ pub struct Policy {
     pub refused: Refused,
 }
 
-/// Whose environment variables may ask.
+/// Which containers may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum EnvPolicy {
-    /// Every container's.
+pub enum Who {
+    /// Every one.
     Always,
-    /// Those of containers with `CAP_SYS_ADMIN`.
+    /// Those with `CAP_SYS_ADMIN`.
     Privileged,
-    /// Nobody's.
+    /// None.
     Never,
 }
 
@@ -149,6 +153,26 @@ pub enum Hooks {
     Keep,
 }
 
+/// `[[vendor]]`: one whose devices are numbered nodes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Vendor {
+    /// The word that names it in `driver=`.
+    pub name: String,
+    /// The CDI kind of its devices.
+    pub kind: String,
+    /// The path of a device's node, in which `*` stands for its number.
+    pub devices: String,
+    /// Nodes that go with any of its devices, as far as they are there.
+    pub nodes: Vec<String>,
+    /// Variables that go with any of its devices.
+    pub env: Vec<String>,
+    /// Files and folders that go with any of its devices, as far as they are there; read-only.
+    pub mounts: Vec<String>,
+    /// The environment variable that asks for its devices; empty for none.
+    pub visible: String,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Config {
@@ -158,6 +182,7 @@ impl Default for Config {
             host: Host::default(),
             policy: Policy::default(),
             inject: Inject::default(),
+            vendor: Vec::new(),
         }
     }
 }
@@ -183,7 +208,8 @@ impl Default for Host {
 impl Default for Policy {
     fn default() -> Self {
         Policy {
-            env: EnvPolicy::Always,
+            env: Who::Always,
+            management: Who::Privileged,
             annotations: true,
             annotation_prefixes: vec!["cdi.k8s.io/".to_owned()],
             mounts: true,
@@ -293,6 +319,7 @@ mod tests {
             dev-root = ""
             [policy]
             env = "always"
+            management = "privileged"
             annotations = true
             annotation-prefixes = ["cdi.k8s.io/"]
             mounts = true

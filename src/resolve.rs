@@ -10,7 +10,7 @@ use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, Kind, Lookup, QualifiedName, Registry};
 use crate::error::{Error, nearest};
 use crate::request::{Request, Selection, Source, Want};
-use crate::vendor::{self, Vendor};
+use crate::vendor::{Role, Vendor, Vendors};
 
 /// What a request gets.
 #[derive(Debug, Default)]
@@ -64,12 +64,12 @@ pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
 pub type Undescribed = (&'static Vendor, Kind);
 
 /// The first kind, of those that can be generated and were not `tried`, that `request` needs and `registry` does not describe.
-pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed]) -> Option<Undescribed> {
-    let can_be_tried = |found: &Undescribed| found.0.recipe.is_some() && !tried.contains(found);
+pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed], vendors: Vendors) -> Option<Undescribed> {
+    let can_be_tried = |found: &Undescribed| !found.0.recipes.is_empty() && !tried.contains(found);
     let of_ask = |want: &Want| match want {
         Want::Names(names) => {
             let absent = names.iter().filter(|name| !registry.describes(name)).map(QualifiedName::kind);
-            absent.filter_map(|kind| Some((vendor::by_kind(kind)?, kind.clone()))).find(can_be_tried)
+            absent.filter_map(|kind| Some((vendors.by_kind(kind)?, kind.clone()))).find(can_be_tried)
         }
         Want::Devices { vendors, selection, .. } => {
             let is_described = |vendor: &Vendor| {
@@ -106,10 +106,22 @@ pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Mis
                     taken.take_file(file, registry, &mut resolution.edits);
                 }
             }
+            Err(names) if is_companion(&ask.want) => {
+                let names = names.join(", ");
+                resolution.notes.push(format!("{} asks for {names}, which this host has not", ask.source));
+            }
             Err(names) => missing.extend(names.into_iter().map(|name| (name, ask.source.clone()))),
         }
     }
     if missing.is_empty() { Ok(resolution) } else { Err(Missing(missing)) }
+}
+
+/// Whether the container can do without.
+fn is_companion(want: &Want) -> bool {
+    match want {
+        Want::Names(_) => false,
+        Want::Devices { vendors, .. } => vendors.iter().all(|vendor| vendor.role == Role::Companion),
+    }
 }
 
 /// What was already taken: names and the files' own edits count once.

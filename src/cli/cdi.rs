@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::request::{Ask, Request, Source, Want};
 use crate::runtime::grant;
+use crate::vendor::Vendors;
 
 /// Prints every device that can be asked for; what is wrong with the files goes to stderr.
 pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<ExitCode> {
@@ -110,7 +111,7 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
         parsed.map_err(|why| Error::Usage(format!("{why}; expected vendor/class=name, such as nvidia.com/gpu=0")))?;
     let ask = Ask { source: Source::CommandLine, want: Want::Names(names) };
     let request = Request { asks: vec![ask], ..Request::default() };
-    let resolution = grant(&request, config)?;
+    let resolution = grant(&request, config, Vendors::with(&config.vendor)?)?;
     for note in &resolution.notes {
         eprintln!("gpu-ctk: {note}");
     }

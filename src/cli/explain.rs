@@ -14,7 +14,7 @@ use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::resolve::Resolution;
 use crate::runtime::bundle::Bundle;
 use crate::runtime::decide;
-use crate::vendor::VENDORS;
+use crate::vendor::Vendors;
 
 /// The container to explain.
 #[derive(Debug, clap::Args)]
@@ -55,7 +55,8 @@ impl Explain {
             None => (self.imagined(), Path::new("config.json")),
         };
         let spec = Spec::parse(&text, path)?;
-        let story = follow(&spec, config);
+        let vendors = Vendors::with(&config.vendor)?;
+        let story = follow(&spec, config, vendors);
         let diff = match &story.outcome {
             Ok((_, Some(after))) => unified(&text, after),
             _ => String::new(),
@@ -86,9 +87,9 @@ fn read(bundle: &Path) -> Result<Bundle> {
     Bundle::read(&path)?.ok_or_else(absent)
 }
 
-fn follow(spec: &Spec<'_>, config: &Config) -> Story {
-    match Request::from_spec(&spec.view(), &config.policy) {
-        Ok(Some(request)) => Story { outcome: decide(spec, &request, config), request: Some(request) },
+fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
+    match Request::from_spec(&spec.view(), &config.policy, vendors) {
+        Ok(Some(request)) => Story { outcome: decide(spec, &request, config, vendors), request: Some(request) },
         Ok(None) => Story { request: None, outcome: Ok((Resolution::default(), None)) },
         Err(error) => Story { request: None, outcome: Err(error) },
     }
@@ -175,7 +176,7 @@ fn wish(want: &Want) -> String {
     };
     let vendor = match vendors.as_slice() {
         [vendor] => vendor.name.to_owned(),
-        several if several.len() == VENDORS.len() => "any vendor".to_owned(),
+        several if several.len() > 3 => "any vendor".to_owned(),
         several => several.iter().map(|vendor| vendor.name).collect::<Vec<_>>().join(" or "),
     };
     match selection {

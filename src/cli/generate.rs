@@ -9,9 +9,9 @@ use super::print;
 use crate::cdi::{Kind, Spec, write};
 use crate::config::Config;
 use crate::error::{Error, Quoted, Result};
-use crate::generate;
+use crate::generate::{self, Chosen, Machine};
 use crate::host::Host;
-use crate::vendor::{self, VENDORS, Vendor};
+use crate::vendor::{Vendor, Vendors};
 
 /// What to describe, and where to.
 #[derive(Debug, clap::Args)]
@@ -52,17 +52,20 @@ impl Generate {
         let host = Host::open(&config.host.root)?;
         let describe = |vendor: &'static Vendor| -> Result<Option<Spec>> {
             let Some(kind) = vendor.kinds.first().and_then(|kind| kind.parse::<Kind>().ok()) else { return Ok(None) };
-            generate::spec(vendor, &kind, &host, &config.host, &|_, _| true)
+            let machine = Machine { host: &host, roots: &config.host };
+            generate::spec(vendor, &kind, machine, &|_, _| true, &Chosen::new(vendor, None))
         };
-        let known = || VENDORS.iter().copied().filter(|vendor| vendor.recipe.is_some());
+        let vendors = Vendors::with(&config.vendor)?;
+        let known = || vendors.iter().filter(|vendor| !vendor.recipes.is_empty());
         let names = || known().map(|vendor| vendor.name).collect::<Vec<_>>().join(" or ");
         if let Some(name) = &self.vendor {
-            let vendor = vendor::by_name(name).filter(|vendor| vendor.recipe.is_some());
+            let vendor = vendors.by_name(name).filter(|vendor| !vendor.recipes.is_empty());
             let unknown = || Error::Usage(format!("--vendor {}: not known; expected {}", Quoted(name), names()));
             let absent = || Error::Usage(format!("this host has no device of {name}; is the driver loaded?"));
             return describe(vendor.ok_or_else(unknown)?)?.ok_or_else(absent);
         }
-        let mut specs = known().map(describe).filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
+        let accelerators = vendors.accelerators().into_iter();
+        let mut specs = accelerators.map(describe).filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
         match (specs.pop(), specs.is_empty()) {
             (Some(spec), true) => Ok(spec),
             (Some(_), false) => {

@@ -3,14 +3,20 @@
 //! Reads the machine through [`Host`] and writes nothing. The same machine gives the same spec: lists are sorted, the version is
 //! the lowest that holds it. Paths in it are the machine's own, so that the spec can be written down for it.
 
+mod classes;
 mod files;
+mod found;
+mod libraries;
 mod nodes;
 
-use crate::cdi::{ContainerEdits, Device, Kind, Spec, write};
+pub use classes::Chosen;
+
+use crate::cdi::{ContainerEdits, Kind, Mount, Spec, write};
 use crate::config;
 use crate::error::Result;
 use crate::host::Host;
 use crate::vendor::Vendor;
+use crate::vendor::recipe::{Device, Find, Recipe, Wanted};
 
 use files::Installed;
 use nodes::Nodes;
@@ -18,52 +24,88 @@ use nodes::Nodes;
 /// The name that stands for all devices of a kind.
 const ALL: &str = "all";
 
-/// Describes those devices of `vendor` that `wants` names, as devices of `kind`. `None`: it has no recipe, or the machine has no
-/// such device. Errors are parts of the machine that cannot be read, and a driver without its files.
+/// The machine, and where on it the configuration says that drivers and nodes are.
+#[derive(Debug, Clone, Copy)]
+pub struct Machine<'a> {
+    /// The machine.
+    pub host: &'a Host,
+    /// Its roots.
+    pub roots: &'a config::Host,
+}
+
+/// Describes those devices of `vendor` that `wants` names, as devices of `kind`, with files of the classes that were `chosen`.
+/// `None`: it has no recipe, or the machine has no such device. Errors are parts of the machine that cannot be read, and a
+/// driver without its files.
 pub fn spec(
     vendor: &Vendor,
     kind: &Kind,
-    host: &Host,
-    roots: &config::Host,
+    machine: Machine<'_>,
     wants: &dyn Fn(&Kind, &str) -> bool,
+    chosen: &Chosen<'_>,
 ) -> Result<Option<Spec>> {
-    let Some(recipe) = vendor.recipe else { return Ok(None) };
     let wants_all = wants(kind, ALL);
-    let found = (recipe.find)(host, &|name| wants_all || wants(kind, name))?;
-    if found.is_empty() {
-        return Ok(None);
-    }
+    let is_wanted = |name: &str| wants_all || wants(kind, &(vendor.canonical)(name));
+    let Some((recipe, found)) = devices(vendor, machine, &is_wanted)? else { return Ok(None) };
+    let Machine { host, roots } = machine;
     let driver = recipe.driver.map(|driver| Installed::locate(driver, vendor.name, host, &roots.driver_root));
     let driver = driver.transpose()?;
-    let nodes = Nodes::new(host, driver.as_ref().map(Installed::root), &roots.dev_root, recipe.joins_groups)?;
+    let nodes = Nodes::new(host, driver.as_ref().map(Installed::root), &roots.dev_root, recipe.joins_groups, chosen)?;
     let mut spec = Spec::new(String::new(), kind.clone());
     let mut all = ContainerEdits::default();
     for device in found {
-        let edits = nodes.of_device(&device.nodes)?;
-        all.append(edits.clone());
-        let names = device.names.into_iter().filter(|name| wants(kind, name));
-        spec.devices.extend(names.map(|name| described(name, edits.clone())));
+        let mut edits = nodes.of_device(&device.nodes)?;
+        edits.mounts = device.files.iter().map(|file| files::mount(&file.path, &file.place, file.access)).collect();
+        if wants_all {
+            all.append(edits.clone());
+        }
+        let names = device.names.iter().map(|name| (vendor.canonical)(name)).filter(|name| wants(kind, name));
+        spec.devices.extend(names.map(|name| described(name.into_owned(), edits.clone())));
     }
     if wants_all {
         spec.devices.push(described(ALL.to_owned(), all));
     }
+    spec.devices.retain(|device| !device.container_edits.is_empty());
     spec.devices.sort_by(|a, b| a.name.cmp(&b.name));
+    spec.devices.dedup_by(|a, b| a.name == b.name);
     spec.container_edits = in_order(nodes.shared(recipe.shared)?);
     spec.container_edits.env.extend(recipe.env.iter().map(|&variable| variable.to_owned()));
     if let Some(driver) = driver {
-        spec.container_edits.mounts = driver.mounts(host)?;
+        spec.container_edits.mounts = driver.mounts(host, chosen)?;
     }
     Ok(Some(write::at_minimum_version(spec)))
 }
 
-fn described(name: String, edits: ContainerEdits) -> Device {
-    Device { name, annotations: Default::default(), container_edits: in_order(edits) }
+/// Those devices of `vendor` that the machine has and one of whose names `wanted` wants, with the recipe that found them. `None`
+/// where there is none.
+pub fn devices(
+    vendor: &Vendor,
+    machine: Machine<'_>,
+    wanted: Wanted<'_>,
+) -> Result<Option<(&'static Recipe, Vec<Device>)>> {
+    for &recipe in vendor.recipes {
+        let mut found = match &recipe.find {
+            Find::Pci(functions) => found::functions(functions, machine.host)?,
+            Find::Nodes(numbered) => found::numbered(numbered, machine)?,
+            Find::Custom(find) => find(machine.host, wanted)?,
+        };
+        if !found.is_empty() {
+            found.retain(|device| device.names.iter().any(|name| wanted(name)));
+            return Ok(Some((recipe, found)));
+        }
+    }
+    Ok(None)
 }
 
-/// `edits` with each node and each group once, in order.
+fn described(name: String, edits: ContainerEdits) -> crate::cdi::Device {
+    crate::cdi::Device { name, annotations: Default::default(), container_edits: in_order(edits) }
+}
+
+/// `edits` with each node, each mount and each group once, in order.
 fn in_order(mut edits: ContainerEdits) -> ContainerEdits {
     edits.device_nodes.sort_by(|a, b| a.path.cmp(&b.path));
     edits.device_nodes.dedup();
+    edits.mounts.sort_by(|a: &Mount, b| a.container_path.cmp(&b.container_path));
+    edits.mounts.dedup();
     edits.additional_gids.sort_unstable();
     edits.additional_gids.dedup();
     edits

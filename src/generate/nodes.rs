@@ -8,6 +8,7 @@ use std::path::Path;
 
 use nix::sys::stat::SFlag;
 
+use super::Chosen;
 use crate::cdi::{ContainerEdits, DeviceNode};
 use crate::error::{Error, Result};
 use crate::host::{Host, numbers};
@@ -21,13 +22,20 @@ pub(super) struct Nodes<'a> {
     /// The root that the configuration names, in place of both.
     configured: Option<Host>,
     joins_groups: bool,
+    chosen: &'a Chosen<'a>,
     /// The text of `/proc/devices`, read where a node is absent.
     numbers: OnceCell<String>,
 }
 
 impl<'a> Nodes<'a> {
     /// Nodes below `dev_root`; where that is empty, below the driver's root, else the machine's.
-    pub(super) fn new(host: &'a Host, driver: Option<&'a Host>, dev_root: &Path, joins_groups: bool) -> Result<Self> {
+    pub(super) fn new(
+        host: &'a Host,
+        driver: Option<&'a Host>,
+        dev_root: &Path,
+        joins_groups: bool,
+        chosen: &'a Chosen<'a>,
+    ) -> Result<Self> {
         let configured = match dev_root.as_os_str().is_empty() {
             true => None,
             false => Some(host.below(dev_root)?.ok_or_else(|| {
@@ -35,14 +43,14 @@ impl<'a> Nodes<'a> {
             })?),
         };
         let driver = driver.filter(|driver| driver.named(Path::new("/")) != Path::new("/"));
-        Ok(Nodes { host, driver, configured, joins_groups, numbers: OnceCell::new() })
+        Ok(Nodes { host, driver, configured, joins_groups, chosen, numbers: OnceCell::new() })
     }
 
     /// The edits for a device. An error if a node that it cannot be used without is not there and not to be made.
     pub(super) fn of_device(&self, nodes: &[Node]) -> Result<ContainerEdits> {
         let mut edits = ContainerEdits::default();
-        for Node { path, number } in nodes {
-            let node = self.node(path, *number)?;
+        for Node { path, place, number, .. } in nodes.iter().filter(|node| self.chosen.needs(node.classes)) {
+            let node = self.node(path, place, *number)?;
             if let (None, Some(number)) = (&node, number) {
                 return Err(Error::Inject(format!(
                     "{path} is not there, and /proc/devices has no {}; is all of the driver loaded?",
@@ -57,17 +65,22 @@ impl<'a> Nodes<'a> {
     /// The edits for nodes that go with any device, those left out that the machine has not.
     pub(super) fn shared(&self, nodes: &[Shared]) -> Result<ContainerEdits> {
         let mut edits = ContainerEdits::default();
-        for Shared { path, number } in nodes {
-            add(self.node(path, *number)?, &mut edits);
+        for Shared { path, place, number, .. } in nodes.iter().filter(|node| self.chosen.needs(node.classes)) {
+            add(self.node(path, place, *number)?, &mut edits);
         }
         Ok(edits)
     }
 
-    fn node(&self, path: &str, number: Option<Number>) -> Result<Option<DeviceNode>> {
-        match (self.present(path)?, number) {
-            (None, Some(number)) => self.promised(path, number),
-            (node, _) => Ok(node),
-        }
+    /// The node at `path`, or one that is to be made, at its `place` in the container.
+    fn node(&self, path: &str, place: &str, number: Option<Number>) -> Result<Option<DeviceNode>> {
+        let node = match (self.present(path)?, number) {
+            (None, Some(number)) => self.promised(path, number)?,
+            (node, _) => node,
+        };
+        Ok(node.map(|node| match place {
+            "" => node,
+            place => DeviceNode { host_path: node.on_host().to_owned(), path: place.to_owned(), ..node },
+        }))
     }
 
     fn places(&self) -> impl Iterator<Item = &Host> {

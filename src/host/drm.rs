@@ -14,6 +14,13 @@ pub fn nodes(host: &Host, device: &Path) -> Result<Vec<String>> {
     Ok(entries.into_iter().map(|entry| format!("/dev/dri/{}", entry.name)).collect())
 }
 
+/// The name, in the folder of names that tell where a device is plugged in, of the node at `path` of the PCI function at
+/// `address`. Source: udev's rules for persistent names.
+pub fn by_path(address: &str, path: &str) -> String {
+    let kind = if path.contains("renderD") { "render" } else { "card" };
+    format!("/dev/dri/by-path/pci-{address}-{kind}")
+}
+
 /// The number in `name` after `prefix`: connectors (`card0-DP-1`) have none.
 fn number(name: &str, prefix: &str) -> Option<u32> {
     name.strip_prefix(prefix)?.parse().ok()

@@ -17,6 +17,8 @@ const USUAL: [&str; 6] = [
     "/lib/x86_64-linux-gnu",
     "/lib/aarch64-linux-gnu",
 ];
+/// Folders of 32-bit libraries. `/usr/lib` is one where distributions have `lib64` beside it.
+const NARROW: [&str; 4] = ["/usr/lib32", "/usr/lib/i386-linux-gnu", "/usr/lib", "/lib/i386-linux-gnu"];
 const CACHE: &str = "/etc/ld.so.cache";
 
 /// The folders that hold the first of the libraries `marks` that is anywhere, each once: the usual ones and their subfolders
@@ -40,6 +42,19 @@ pub fn folders(host: &Host, inside: &[&str], marks: &[String]) -> Result<Vec<Pat
             .filter_map(Path::parent)
             .collect();
         let found = holding(host, cached.into_iter().map(Path::to_owned), mark)?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// The usual folders that hold the first of the libraries `marks` that is in any, for 32-bit programs.
+pub fn narrow_folders(host: &Host, marks: &[String]) -> Result<Vec<PathBuf>> {
+    for mark in marks {
+        let mut found = holding(host, NARROW.iter().map(PathBuf::from), mark)?;
+        let wide = holding(host, USUAL.iter().map(PathBuf::from), mark)?;
+        found.retain(|folder| !wide.contains(folder));
         if !found.is_empty() {
             return Ok(found);
         }

@@ -6,13 +6,16 @@
 #![allow(clippy::disallowed_methods, reason = "reads the machine for everybody else")]
 
 pub mod drm;
+pub mod elf;
 pub mod libraries;
 pub mod node;
 pub mod numbers;
+pub mod pci;
 
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, Type};
@@ -127,6 +130,12 @@ impl Host {
         bytes.map_err(|cause| self.failed("read", path, cause))
     }
 
+    /// The file at `path`, to be read in pieces.
+    pub fn pieces(&self, path: &Path) -> Result<Option<Pieces>> {
+        let file = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY));
+        Ok(file.map_err(|cause| self.failed("open", path, cause))?.map(|file| Pieces(file.into())))
+    }
+
     /// Those entries of the folder at `path` whose names `keep` wants, by name.
     pub fn list(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Vec<Entry>>> {
         let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
@@ -160,6 +169,18 @@ impl Host {
 
     fn failed(&self, doing: &str, path: &Path, cause: Errno) -> Error {
         Error::io(doing, &self.named(path), cause.into())
+    }
+}
+
+/// A file that is read in pieces.
+#[derive(Debug)]
+pub struct Pieces(fs::File);
+
+impl Pieces {
+    /// `length` bytes from `offset` on. `None` where the file has not so many.
+    pub fn read(&self, offset: u64, length: usize) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.0.read_exact_at(&mut bytes, offset).ok().map(|()| bytes)
     }
 }
 

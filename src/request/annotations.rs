@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Quoted, Result, nearest};
-use crate::vendor::{self, VENDORS};
+use crate::vendor::Vendors;
 
 use super::gathering::{Gathering, Wish};
 use super::gpus::DeviceRequest;
@@ -34,9 +34,12 @@ fn gather_gpus(gathering: &mut Gathering<'_>, value: &str) -> Result<()> {
     let wrong = |message| Error::Request { source: source.to_string(), message };
     for request in parse(value).map_err(wrong)? {
         let (vendors, list) = match request.driver.as_str() {
-            "" => (VENDORS.to_vec(), request.list()),
+            "" => (gathering.vendors.accelerators(), request.list()),
             CDI => (Vec::new(), names_only(&request)),
-            driver => (vec![vendor::by_name(driver).ok_or_else(|| wrong(unknown(driver)))?], request.list()),
+            driver => {
+                let vendor = gathering.vendors.by_name(driver);
+                (vec![vendor.ok_or_else(|| wrong(unknown(driver, gathering.vendors)))?], request.list())
+            }
         };
         gathering.speak_for(&vendors);
         gathering.ask(Wish { source: source.clone(), vendors, stand_ins: Vec::new(), list })?;
@@ -56,8 +59,8 @@ fn names_only(request: &DeviceRequest) -> std::result::Result<List, String> {
     }
 }
 
-fn unknown(driver: &str) -> String {
-    let known = || VENDORS.iter().map(|vendor| vendor.name).chain([CDI]);
+fn unknown(driver: &str, vendors: Vendors) -> String {
+    let known = || vendors.iter().map(|vendor| vendor.name).chain([CDI]);
     let hint = nearest(driver, known()).map_or(String::new(), |near| format!("did you mean {near:?}? "));
     format!("unknown driver {}; {hint}known are {}", Quoted(driver), known().collect::<Vec<_>>().join(", "))
 }
@@ -94,12 +97,12 @@ mod tests {
 
     #[test]
     fn an_unknown_driver_is_answered_with_the_known_ones() {
-        let message = unknown("nvidea");
+        let message = unknown("nvidea", Vendors::known());
         assert!(
             message.starts_with(r#"unknown driver "nvidea"; did you mean "nvidia"? known are nvidia, amd, intel, "#)
         );
         assert!(message.ends_with(", cdi"), "{message}");
-        assert!(unknown("zzz").starts_with(r#"unknown driver "zzz"; known are nvidia, "#));
+        assert!(unknown("zzz", Vendors::known()).starts_with(r#"unknown driver "zzz"; known are nvidia, "#));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::vendor::{self, VENDORS, Variable, Vendor};
+use crate::vendor::{Means, Variable, Vendor};
 
 use super::gathering::{Gathering, Wish};
 use super::visible::{self, List};
@@ -22,25 +22,22 @@ pub(super) fn gather_vendors(gathering: &mut Gathering<'_>) -> Result<()> {
     if set.is_empty() {
         return Ok(());
     }
+    let vendors = gathering.vendors;
+    let owner = |name: &str, value: &str| vendors.by_swarm_resource(name.strip_prefix(SWARM)?, value);
     let resources: Vec<_> = set.iter().filter_map(|(name, value)| Some((owner(name, value)?, *name, *value))).collect();
-    for &vendor in VENDORS {
+    for vendor in vendors.iter() {
         let its = || resources.iter().filter(|(owner, ..)| *owner == vendor);
         let names: Vec<_> = its().map(|(_, name, _)| *name).collect();
         let values: Vec<_> = its().map(|(.., value)| *value).collect();
         let (name, value) = (names.join(", "), values.join(","));
-        if gathering.ask(wish(&name, &value, vendor, visible::parse(&value)))? {
+        if gathering.ask(wish(gathering, &name, &value, vendor, visible::parse(&value)))? {
             continue;
         }
         if let Some((variable, value)) = vendor.visible.iter().find_map(|own| Some((own, *set.get(own.name)?))) {
-            gathering.ask(wish(variable.name, value, vendor, list(vendor, variable, value)))?;
+            gathering.ask(wish(gathering, variable.name, value, vendor, list(vendor, variable, value)))?;
         }
     }
     Ok(())
-}
-
-/// Whose generic resource a variable of Swarm's is about.
-fn owner(name: &str, value: &str) -> Option<&'static Vendor> {
-    vendor::by_swarm_resource(name.strip_prefix(SWARM)?, value)
 }
 
 /// Takes in our own variable.
@@ -48,7 +45,7 @@ pub(super) fn gather_any(gathering: &mut Gathering<'_>) -> Result<()> {
     if let Some(value) = gathering.view.env(ANY) {
         let source = Source::Env(ANY.to_owned(), value.to_owned());
         let list = visible::parse(value);
-        gathering.ask(Wish { source, vendors: VENDORS.to_vec(), stand_ins: Vec::new(), list })?;
+        gathering.ask(Wish { source, vendors: gathering.vendors.accelerators(), stand_ins: Vec::new(), list })?;
     }
     Ok(())
 }
@@ -56,7 +53,7 @@ pub(super) fn gather_any(gathering: &mut Gathering<'_>) -> Result<()> {
 /// The variables that may ask, each with its last value. Almost every container has none, so this allocates nothing then.
 fn device_variables<'a>(gathering: &Gathering<'a>) -> BTreeMap<&'a str, &'a str> {
     let entries = gathering.view.env.iter().filter_map(|entry| entry.split_once('='));
-    entries.filter(|(name, _)| name.starts_with(SWARM) || vendor::names_variable(name)).collect()
+    entries.filter(|(name, _)| name.starts_with(SWARM) || gathering.vendors.names_variable(name)).collect()
 }
 
 /// What the value of a vendor's own variable lists.
@@ -65,14 +62,26 @@ pub(super) fn list(vendor: &Vendor, variable: &Variable, value: &str) -> std::re
     if vendor.device_mounts == Some(value) {
         return Ok(List::default());
     }
+    if variable.means == Means::Switch {
+        let selection = (value == "enabled").then_some(Selection::All);
+        return Ok(List { selection, ..List::default() });
+    }
     let mut list = visible::parse(value)?;
-    if let Some(Selection::Ids(ids)) = &mut list.selection {
-        ids.iter_mut().for_each(|id| id.insert_str(0, variable.prefix));
+    match (&mut list.selection, variable.means) {
+        (Some(Selection::Ids(ids)), Means::Prefixed(prefix)) => ids.iter_mut().for_each(|id| id.insert_str(0, prefix)),
+        (Some(selection @ Selection::Ids(_)), Means::Whole) => *selection = Selection::All,
+        _ => {}
     }
     Ok(list)
 }
 
-fn wish(name: &str, value: &str, vendor: &'static Vendor, list: std::result::Result<List, String>) -> Wish {
+fn wish(
+    gathering: &Gathering<'_>,
+    name: &str,
+    value: &str,
+    vendor: &'static Vendor,
+    list: std::result::Result<List, String>,
+) -> Wish {
     let source = Source::Env(name.to_owned(), value.to_owned());
-    Wish { source, vendors: vec![vendor], stand_ins: vendor::borrowers(name), list }
+    Wish { source, vendors: vec![vendor], stand_ins: gathering.vendors.borrowers(name), list }
 }

@@ -4,11 +4,11 @@
 
 use std::collections::BTreeSet;
 
-use crate::cdi::Kind;
+use crate::cdi::{Kind, QualifiedName};
 use crate::config::{Policy, Refused};
 use crate::error::{Error, Result};
 use crate::oci::view::{HookView, View};
-use crate::vendor::{self, NoneMeans, VENDORS, Vendor};
+use crate::vendor::{NoneMeans, Role, Vendor, Vendors};
 
 use super::visible::List;
 use super::{Ask, Refusal, Request, Selection, Source, Want, policy};
@@ -20,6 +20,8 @@ pub(super) struct Gathering<'a> {
     pub view: &'a View<'a>,
     /// Who may ask.
     pub policy: &'a Policy,
+    /// Who may be asked.
+    pub vendors: Vendors,
     request: Request,
     /// Vendors that a higher rank speaks for.
     answered: Vec<&'static Vendor>,
@@ -41,8 +43,8 @@ pub(super) struct Wish {
 }
 
 impl<'a> Gathering<'a> {
-    pub(super) fn new(view: &'a View<'a>, policy: &'a Policy) -> Self {
-        Gathering { view, policy, request: Request::default(), answered: Vec::new(), speaking: Vec::new() }
+    pub(super) fn new(view: &'a View<'a>, policy: &'a Policy, vendors: Vendors) -> Self {
+        Gathering { view, policy, vendors, request: Request::default(), answered: Vec::new(), speaking: Vec::new() }
     }
 
     /// Takes a wish in. Answers whether anything was asked, granted or not.
@@ -65,9 +67,17 @@ impl<'a> Gathering<'a> {
         if matches!(&list, Ok(list) if list.is_empty()) || !self.may_ask(&source)? {
             return Ok(true);
         }
-        let list = list.map_err(|message| Error::Request { source: source.to_string(), message })?;
+        let mut list = list.map_err(|message| Error::Request { source: source.to_string(), message })?;
+        let manages = |vendor: &Vendor| vendor.role == Role::Management;
+        let is_manager = |name: &QualifiedName| self.vendors.by_kind(name.kind()).is_some_and(manages);
+        let would_manage = list.names.iter().any(is_manager) || vendors.iter().any(|vendor| manages(vendor));
+        if would_manage && let Err(rule) = policy::may_manage(self.view, self.policy) {
+            list.names.retain(|name| !is_manager(name));
+            list.selection.take_if(|_| vendors.iter().any(|vendor| manages(vendor)));
+            self.refuse(&source, rule)?;
+        }
         if !list.names.is_empty() {
-            let named: Vec<_> = list.names.iter().filter_map(|name| vendor::by_kind(name.kind())).collect();
+            let named: Vec<_> = list.names.iter().filter_map(|name| self.vendors.by_kind(name.kind())).collect();
             self.speak_for(&named);
             self.request.asks.push(Ask { source: source.clone(), want: Want::Names(list.names) });
         }
@@ -86,19 +96,21 @@ impl<'a> Gathering<'a> {
 
     /// Whether the policy lets `source` ask. A refusal is noted, or is the error that the policy calls it.
     pub(super) fn may_ask(&mut self, source: &Source) -> Result<bool> {
-        let Err(rule) = policy::may_ask(source, self.view, self.policy) else {
-            return Ok(true);
-        };
-        match self.policy.refused {
-            Refused::Error => Err(Error::Refused { source: source.to_string(), message: rule }),
-            Refused::Warn => {
-                let refusal = Refusal { source: source.clone(), rule };
-                if self.request.refusals.last() != Some(&refusal) {
-                    self.request.refusals.push(refusal);
-                }
-                Ok(false)
-            }
+        match policy::may_ask(source, self.view, self.policy) {
+            Ok(()) => Ok(true),
+            Err(rule) => self.refuse(source, rule).map(|()| false),
         }
+    }
+
+    fn refuse(&mut self, source: &Source, rule: String) -> Result<()> {
+        if self.policy.refused == Refused::Error {
+            return Err(Error::Refused { source: source.to_string(), message: rule });
+        }
+        let refusal = Refusal { source: source.clone(), rule };
+        if self.request.refusals.last() != Some(&refusal) {
+            self.request.refusals.push(refusal);
+        }
+        Ok(())
     }
 
     /// Takes the say about `vendors` from lower ranks.
@@ -117,9 +129,9 @@ impl<'a> Gathering<'a> {
 
     /// Whether a higher rank speaks for the vendor of this kind; for one that has no row, whether it speaks for every vendor.
     fn has_answered_kind(&self, kind: &Kind) -> bool {
-        match vendor::by_kind(kind) {
+        match self.vendors.by_kind(kind) {
             Some(vendor) => self.has_answered(vendor),
-            None => self.answered.len() == VENDORS.len(),
+            None => self.vendors.accelerators().into_iter().all(|vendor| self.has_answered(vendor)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use crate::error::Result;
 use crate::oci::view::HookView;
-use crate::vendor::{LegacyHooks, VENDORS, Vendor};
+use crate::vendor::{LegacyHooks, Vendor};
 
 use super::gathering::{Gathering, Wish};
 use super::{Source, env, visible};
@@ -18,7 +18,7 @@ const STAGES: [&str; 2] = ["prestart", "createRuntime"];
 pub(super) fn gather(gathering: &mut Gathering<'_>) -> Result<()> {
     let view = gathering.view;
     for hook in view.hooks.iter().filter(|hook| STAGES.contains(&&*hook.stage)) {
-        for &vendor in VENDORS {
+        for vendor in gathering.vendors.iter() {
             let Some(wish) = vendor.legacy.as_ref().and_then(|legacy| read(hook, vendor, legacy, gathering)) else {
                 continue;
             };

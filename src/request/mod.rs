@@ -16,11 +16,12 @@ use crate::cdi::QualifiedName;
 use crate::config::Policy;
 use crate::error::{Quoted, Result};
 use crate::oci::view::View;
-use crate::vendor::Vendor;
+use crate::vendor::{Vendor, Vendors};
 
 use gathering::Gathering;
 
 mod annotations;
+mod classes;
 mod compose;
 mod csv;
 mod env;
@@ -40,6 +41,8 @@ pub struct Request {
     pub replaced_hooks: Vec<(String, usize)>,
     /// What the policy refused.
     pub refusals: Vec<Refusal>,
+    /// The classes of their drivers' files that the container needs, for the vendors of which it chose some.
+    pub classes: Vec<(&'static Vendor, Vec<String>)>,
 }
 
 /// One source's wish.
@@ -118,16 +121,25 @@ impl Request {
     ///
     /// [`crate::error::Error::Request`] for a wish that cannot be understood, unless a higher source has made it moot, and
     /// [`crate::error::Error::Refused`] for one that the policy both refuses and calls an error.
-    pub fn from_spec(view: &View<'_>, policy: &Policy) -> Result<Option<Self>> {
+    pub fn from_spec(view: &View<'_>, policy: &Policy, vendors: Vendors) -> Result<Option<Self>> {
         if view.is_sandbox() {
             return Ok(None);
         }
-        let mut gathering = Gathering::new(view, policy);
+        let mut gathering = Gathering::new(view, policy, vendors);
         for gather in RANKS {
             gather(&mut gathering)?;
             gathering.close_rank();
         }
-        Ok(gathering.into_request())
+        let Some(mut request) = gathering.into_request() else { return Ok(None) };
+        if !request.asks.is_empty() {
+            request.classes = classes::chosen(view, vendors)?;
+        }
+        Ok(Some(request))
+    }
+
+    /// The classes of files of `vendor`'s driver that the container chose, if it did.
+    pub fn classes_of(&self, vendor: &Vendor) -> Option<&[String]> {
+        self.classes.iter().find(|(chose, _)| *chose == vendor).map(|(_, classes)| classes.as_slice())
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::cdi::QualifiedName;
 use crate::error::{Quoted, Result};
-use crate::vendor::{VENDORS, Vendor};
+use crate::vendor::Vendor;
 
 use super::Source;
 use super::gathering::{Gathering, Wish};
@@ -16,10 +16,11 @@ pub(super) fn gather(gathering: &mut Gathering<'_>) -> Result<()> {
     if view.mounts.iter().all(|mount| mount.source != "/dev/null") {
         return Ok(());
     }
-    for &vendor in VENDORS {
+    let folders: Vec<&str> = gathering.vendors.iter().filter_map(|vendor| vendor.device_mounts).collect();
+    for vendor in gathering.vendors.iter() {
         let Some(folder) = vendor.device_mounts else { continue };
         let nulls = view.mounts.iter().filter(|mount| mount.source == "/dev/null");
-        let devices: Vec<&str> = nulls.filter_map(|mount| device_below(folder, &mount.destination)).collect();
+        let devices: Vec<&str> = nulls.filter_map(|mount| device_below(folder, &folders, &mount.destination)).collect();
         ask(gathering, vendor, folder, &devices)?;
     }
     Ok(())
@@ -31,11 +32,15 @@ fn ask(gathering: &mut Gathering<'_>, vendor: &'static Vendor, folder: &'static 
     Ok(())
 }
 
-/// The device that a mount at `destination` names. `None` for a mount that is elsewhere, and for channels between machines
-/// (`imex/…`), which are no devices.
-fn device_below<'a>(folder: &str, destination: &'a str) -> Option<&'a str> {
-    let device = destination.strip_prefix(folder)?.strip_prefix('/')?.trim_matches('/');
-    (!device.is_empty() && !device.starts_with("imex/")).then_some(device)
+/// The device that a mount at `destination` names. `None` for a mount that is elsewhere, be it below one of the other `folders`,
+/// some of which are inside of this one.
+fn device_below<'a>(folder: &str, folders: &[&str], destination: &'a str) -> Option<&'a str> {
+    let below = |folder: &str| destination.strip_prefix(folder)?.strip_prefix('/').map(|rest| rest.trim_matches('/'));
+    let device = below(folder).filter(|device| !device.is_empty())?;
+    let is_others = folders.iter().any(|other| {
+        other.len() > folder.len() && other.starts_with(folder) && below(other).is_some_and(|device| !device.is_empty())
+    });
+    (!is_others).then_some(device)
 }
 
 fn list(folder: &str, devices: &[&str]) -> std::result::Result<List, String> {
@@ -82,7 +87,7 @@ mod tests {
             ("/mnt/run/acme-devices/0", None),
             ("0", None),
         ] {
-            assert_eq!(device_below(FOLDER, destination), device, "{destination}");
+            assert_eq!(device_below(FOLDER, &[FOLDER, "/run/acme-devices/imex"], destination), device, "{destination}");
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Pure. Says nothing about which devices may be had.
 
-use crate::config::{EnvPolicy, PATH, Policy};
+use crate::config::{PATH, Policy, Who};
 use crate::oci::view::View;
 
 use super::Source;
@@ -22,13 +22,26 @@ pub(super) fn may_ask(source: &Source, view: &View<'_>, policy: &Policy) -> Resu
         Source::CommandLine => Ok(()),
         Source::LegacyHook(_) if !is_managed(view) => Ok(()),
         Source::LegacyHook(_) | Source::Env(..) => match policy.env {
-            EnvPolicy::Always => Ok(()),
-            EnvPolicy::Privileged if view.privileged => Ok(()),
-            EnvPolicy::Privileged => {
+            Who::Always => Ok(()),
+            Who::Privileged if view.privileged => Ok(()),
+            Who::Privileged => {
                 Err(format!(r#"policy.env is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#))
             }
-            EnvPolicy::Never => Err(format!(r#"policy.env is "never" in {PATH}"#)),
+            Who::Never => Err(format!(r#"policy.env is "never" in {PATH}"#)),
         },
+    }
+}
+
+/// Whether this container may have devices that reach beyond its own. The error is as above. Nobody's word but the container's
+/// privilege counts: who may split or watch all GPUs of a machine can as well do without asking.
+pub(super) fn may_manage(view: &View<'_>, policy: &Policy) -> Result<(), String> {
+    match policy.management {
+        Who::Always => Ok(()),
+        Who::Privileged if view.privileged => Ok(()),
+        Who::Privileged => {
+            Err(format!(r#"policy.management is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#))
+        }
+        Who::Never => Err(format!(r#"policy.management is "never" in {PATH}"#)),
     }
 }
 
@@ -42,7 +55,7 @@ mod tests {
 
     #[test]
     fn every_source_has_its_switch() {
-        let (always, privileged, never) = (EnvPolicy::Always, EnvPolicy::Privileged, EnvPolicy::Never);
+        let (always, privileged, never) = (Who::Always, Who::Privileged, Who::Never);
         let env = Source::Env("AMD_VISIBLE_DEVICES".into(), "0".into());
         let annotation = Source::Annotation("gpu-runc/gpus".into(), "all".into());
         let hook = Source::LegacyHook("nvidia-container-runtime-hook".into());

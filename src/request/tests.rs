@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::config::{EnvPolicy, Refused};
+use crate::config::{Refused, Who};
 use crate::oci::view::{HookView, MountView};
-use crate::vendor::VENDORS;
+use crate::vendor::Vendors;
 
 const PLUGIN: &str = "/var/run/nvidia-container-devices";
 
@@ -32,7 +32,7 @@ fn view<'a>(container: &[&'a str]) -> View<'a> {
 /// A request in shorthand: `vendors[!answered]:selection` or qualified names; ` -hook N`; ` refused SOURCE`.
 fn shown(request: &Request) -> String {
     let names = |vendors: &[&Vendor]| match vendors.len() {
-        n if n == VENDORS.len() => "any".to_owned(),
+        n if n == Vendors::known().accelerators().len() => "any".to_owned(),
         _ => vendors.iter().map(|vendor| vendor.name).collect::<Vec<_>>().join("|"),
     };
     let mut parts: Vec<String> = request
@@ -58,7 +58,7 @@ fn shown(request: &Request) -> String {
 }
 
 fn asked(container: &[&str], policy: &Policy) -> String {
-    match Request::from_spec(&view(container), policy) {
+    match Request::from_spec(&view(container), policy, Vendors::known()) {
         Ok(None) => "nothing".to_owned(),
         Ok(Some(request)) => shown(&request),
         Err(error) => format!("error: {error}"),
@@ -104,7 +104,10 @@ fn every_source_is_heard() {
                 &["/var/run/nvidia-container-devices/GPU-1f", "/var/run/nvidia-container-devices/0:1"],
                 "nvidia:GPU-1f,0:1",
             ),
-            (&["/var/run/nvidia-container-devices/imex/3"], "nothing"),
+            (
+                &["/var/run/nvidia-container-devices/imex/3", "/var/run/nvidia-container-devices/1"],
+                "nvidia:1 refused mounts below /var/run/nvidia-container-devices/imex",
+            ),
             (&["/var/run/hcu-container-devices/0"], "hygon:0"),
             (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"], "nvidia:1 -hook 0"),
             (
@@ -129,9 +132,57 @@ fn every_source_is_heard() {
             (&["GPU_VISIBLE_DEVICES=0-1"], "any:0,1"),
             (&["GPU_VISIBLE_DEVICES=acme.example/npu=0"], "acme.example/npu=0"),
             (&["GPU_VISIBLE_DEVICES=none"], "nothing"),
+            (&["NVIDIA_GDS=enabled", "NVIDIA_MOFED=1", "NVIDIA_GDRCOPY="], "nvidia-gds:all"),
+            (&["@gpu-runc/gpus=1", "NVIDIA_GDS=enabled"], "any:x1 nvidia-gds:all"),
         ],
         &Policy::default(),
     );
+}
+
+#[test]
+fn what_manages_the_machine_is_for_privileged_containers() {
+    let privileged = |container: &[&'static str]| {
+        let view = View { privileged: true, ..view(container) };
+        shown(&Request::from_spec(&view, &Policy::default(), Vendors::known()).unwrap().unwrap())
+    };
+    for (container, expected) in [
+        ("NVIDIA_IMEX_CHANNELS=0,channel3", "nvidia-imex:0,3"),
+        ("NVIDIA_IMEX_CHANNELS=all", "nvidia-imex:all"),
+        ("/var/run/nvidia-container-devices/imex/channel7", "nvidia-imex:7"),
+        ("NVIDIA_MIG_CONFIG_DEVICES=0,1", "nvidia-mig-config:all"),
+        ("NVIDIA_MIG_MONITOR_DEVICES=all", "nvidia-mig-monitor:all"),
+        ("@cdi.k8s.io/a=management.nvidia.com/gpu=all", "management.nvidia.com/gpu=all"),
+    ] {
+        assert_eq!(privileged(&[container]), expected);
+        let asked = asked(&[container], &Policy::default());
+        assert!(asked.starts_with("refused "), "{container}: {asked}");
+    }
+    assert_eq!(asked(&["NVIDIA_IMEX_CHANNELS=none"], &Policy::default()), "nothing", "not all channels, as elsewhere");
+    let always = Policy { management: Who::Always, ..Policy::default() };
+    assert_eq!(asked(&["NVIDIA_IMEX_CHANNELS=0"], &always), "nvidia-imex:0");
+    let error = Policy { refused: Refused::Error, ..Policy::default() };
+    let message = asked(&["NVIDIA_IMEX_CHANNELS=0"], &error);
+    assert!(message.contains(r#"policy.management is "privileged""#), "{message}");
+}
+
+#[test]
+fn a_container_chooses_the_classes_of_a_drivers_files() {
+    let classes = |container: &[&'static str]| {
+        let request = Request::from_spec(&view(container), &Policy::default(), Vendors::known());
+        let of =
+            |request: Request| request.classes.iter().map(|(v, c)| format!("{} {}", v.name, c.join(","))).collect();
+        request.map(|request| request.map_or_else(Vec::new, of)).map_err(|error| error.to_string())
+    };
+    let gpu = "NVIDIA_VISIBLE_DEVICES=0";
+    assert_eq!(classes(&[gpu, "NVIDIA_DRIVER_CAPABILITIES=compute"]), Ok(vec!["nvidia compute".to_owned()]));
+    assert_eq!(classes(&[gpu]), Ok(vec![]));
+    assert_eq!(classes(&[gpu, "NVIDIA_DRIVER_CAPABILITIES="]), Ok(vec![]));
+    assert_eq!(classes(&["NVIDIA_DRIVER_CAPABILITIES=nonsense"]), Ok(vec![]), "nothing is asked for");
+    let error = classes(&[gpu, "NVIDIA_DRIVER_CAPABILITIES=compute,nonsense"]).unwrap_err();
+    assert!(error.contains("unsupported capabilities found in \"nonsense\""), "{error}");
+    let npu = "ASCEND_VISIBLE_DEVICES=0";
+    assert_eq!(classes(&[npu, "ASCEND_RUNTIME_OPTIONS=VIRTUAL,NODRV"]), Ok(vec!["ascend ".to_owned()]));
+    assert_eq!(classes(&[npu, "ASCEND_RUNTIME_MOUNTS=base,ub"]), Ok(vec!["ascend base,ub".to_owned()]));
 }
 
 #[test]
@@ -186,7 +237,7 @@ fn the_highest_source_speaks_for_a_vendor_and_vendors_add_up() {
 
 #[test]
 fn what_the_policy_refuses_is_noted_and_lower_sources_still_count() {
-    let never = Policy { env: EnvPolicy::Never, ..Policy::default() };
+    let never = Policy { env: Who::Never, ..Policy::default() };
     let no_annotations = Policy { annotations: false, ..Policy::default() };
     let no_mounts = Policy { mounts: false, ..Policy::default() };
     let mount = format!("{PLUGIN}/0");

@@ -7,34 +7,35 @@ use std::path::Path;
 use crate::cdi::{Kind, Registry};
 use crate::config::{Config, Generate};
 use crate::error::Result;
-use crate::generate;
+use crate::generate::{self, Chosen, Machine};
 use crate::host::{Host, node};
 use crate::request::Request;
 use crate::resolve::{self, Resolution};
-use crate::vendor::{self, Vendor};
+use crate::vendor::{Vendor, Vendors};
 
 /// Whether a device of a kind is wanted.
 type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 
 /// What `request` gets: edits whose nodes are complete and whose mounts are where the low-level runtime finds them. Errors are
 /// [`crate::error::Error::Unresolvable`], and a machine that cannot be read.
-pub fn grant(request: &Request, config: &Config) -> Result<Resolution> {
+pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Resolution> {
     let host = Host::open(&config.host.root)?;
+    let machine = Machine { host: &host, roots: &config.host };
     let wants = |kind: &Kind, device: &str| resolve::wants(request, kind, device);
-    let mut registry = files(config, &wants);
+    let mut registry = files(config, vendors, &wants);
     let mut generated = Vec::new();
     while config.inject.generate != Generate::Never
-        && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated)
+        && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors)
     {
-        describe(vendor, &kind, &mut registry, &host, config, &wants)?;
+        describe(vendor, &kind, &mut registry, machine, &wants, request)?;
         generated.push((vendor, kind));
     }
     let mut resolution = match resolve::resolve(request, &registry) {
         Ok(resolution) => resolution,
         Err(missing) => {
-            let mut everything = files(config, &|_, _| true);
+            let mut everything = files(config, vendors, &|_, _| true);
             for (vendor, kind) in generated {
-                describe(vendor, &kind, &mut everything, &host, config, &|_, _| true)?;
+                describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
             }
             return Err(missing.explained(&everything, &config.cdi.spec_dirs));
         }
@@ -47,9 +48,10 @@ pub fn grant(request: &Request, config: &Config) -> Result<Resolution> {
 }
 
 /// What the CDI files say, but for what is to be generated in any case.
-fn files(config: &Config, wants: Wants<'_>) -> Registry {
+fn files(config: &Config, vendors: Vendors, wants: Wants<'_>) -> Registry {
     let is_generated = |kind: &Kind| {
-        config.inject.generate == Generate::Always && vendor::by_kind(kind).is_some_and(|known| known.recipe.is_some())
+        config.inject.generate == Generate::Always
+            && vendors.by_kind(kind).is_some_and(|known| !known.recipes.is_empty())
     };
     Registry::load(&config.cdi.spec_dirs, &|kind, device| wants(kind, device) && !is_generated(kind))
 }
@@ -59,12 +61,12 @@ fn describe(
     vendor: &Vendor,
     kind: &Kind,
     registry: &mut Registry,
-    host: &Host,
-    config: &Config,
+    machine: Machine<'_>,
     wants: Wants<'_>,
+    request: &Request,
 ) -> Result<()> {
-    if let Some(spec) = generate::spec(vendor, kind, host, &config.host, wants)?.filter(|spec| !spec.devices.is_empty())
-    {
+    let chosen = Chosen::new(vendor, request.classes_of(vendor));
+    if let Some(spec) = generate::spec(vendor, kind, machine, wants, &chosen)?.filter(|spec| !spec.devices.is_empty()) {
         registry.add(spec, &format!("generated:{}", vendor.name));
     }
     Ok(())

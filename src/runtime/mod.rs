@@ -30,6 +30,7 @@ use crate::oci::Spec;
 use crate::oci::apply::Changes;
 use crate::request::Request;
 use crate::resolve::Resolution;
+use crate::vendor::Vendors;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
 pub fn main(argv: &[OsString]) -> ExitCode {
@@ -64,11 +65,13 @@ fn start(
 fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_fault: Option<Error>) -> Result<()> {
     let Some(bundle) = Bundle::read(&config_json(start))? else { return Ok(()) };
     let spec = Spec::parse(bundle.text(), bundle.path())?;
-    let request = Request::from_spec(&spec.view(), &config.policy);
+    let vendors = Vendors::with(&config.vendor);
+    let known = *vendors.as_ref().unwrap_or(&Vendors::known());
+    let request = Request::from_spec(&spec.view(), &config.policy, known);
     if let Ok(None) = request {
         return Ok(());
     }
-    if let Some(fault) = config_fault {
+    if let Some(fault) = config_fault.or(vendors.err()) {
         return Err(fault);
     }
     crate::log::start("gpu-runc", &config.log);
@@ -76,7 +79,7 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     for refusal in &request.refusals {
         log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
     }
-    let (resolution, text) = decide(&spec, &request, config)?;
+    let (resolution, text) = decide(&spec, &request, config, known)?;
     for note in &resolution.notes {
         log::warn!("container={container} {note}");
     }
@@ -91,8 +94,13 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
 
 /// What `request` gets on this machine, and the text of the edited document (`None` if nothing in it changes). Reads CDI
 /// files and the machine, writes nothing: `gpu-ctk explain` asks the same.
-pub fn decide(spec: &Spec<'_>, request: &Request, config: &Config) -> Result<(Resolution, Option<String>)> {
-    let resolution = grant(request, config)?;
+pub fn decide(
+    spec: &Spec<'_>,
+    request: &Request,
+    config: &Config,
+    vendors: Vendors,
+) -> Result<(Resolution, Option<String>)> {
+    let resolution = grant(request, config, vendors)?;
     let text = spec.apply(&Changes {
         edits: &resolution.edits,
         replaced_hooks: &request.replaced_hooks,

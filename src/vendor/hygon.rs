@@ -2,7 +2,10 @@
 //!
 //! `MIG_VISIBLE_DEVICES`, which Hygon's toolkit reads too, is left alone: other vendors' users have it for their own programs.
 
-use super::{PLAIN, Swarm, Variable, Vendor};
+use super::recipe::{Access, Driver, Files, Find, Recipe, Shared};
+use super::{PLAIN, Swarm, Variable, Vendor, kfd};
+
+const PCI: u16 = 0x1d94;
 
 pub(super) static HCU: Vendor = Vendor {
     name: "hygon",
@@ -11,7 +14,29 @@ pub(super) static HCU: Vendor = Vendor {
     borrowed: &["NVIDIA_VISIBLE_DEVICES"],
     swarm: Swarm { words: &["HYGON", "HCU", "DCU"], ids: &[] },
     device_mounts: Some("/var/run/hcu-container-devices"),
+    recipes: &[&RECIPE],
     ..PLAIN
+};
+
+/// The vendor's runtime also gives `/dev/mem` and takes the container's seccomp and AppArmor profiles away: whoever needs that
+/// has to say so.
+static RECIPE: Recipe = Recipe {
+    shared: &[Shared::at("/dev/kfd"), Shared::at("/dev/mkfd")],
+    joins_groups: true,
+    driver: Some(&Driver {
+        version: None,
+        roots: &[],
+        libraries: None,
+        files: &[Files {
+            search: &["/opt", "/usr/local"],
+            at: None,
+            names: &["hyhal"],
+            access: Access::Tree,
+            classes: &[],
+        }],
+        lists: None,
+    }),
+    ..Recipe::new(Find::Custom(|host, wanted| kfd::devices(PCI, host, wanted)))
 };
 
 pub(super) static VHCU: Vendor = Vendor {

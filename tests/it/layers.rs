@@ -11,7 +11,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cdi", &["error"]),
     ("oci", &["error", "cdi"]),
     ("host", &["error", "cdi", "oci"]),
-    ("vendor", &["error", "cdi", "host"]),
+    ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),
     ("generate", &["error", "config", "cdi", "host", "vendor"]),

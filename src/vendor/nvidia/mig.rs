@@ -1,4 +1,4 @@
-//! MIG devices: the parts of a GPU, and the capability nodes that open them, in `/proc/driver/nvidia/capabilities`.
+//! MIG devices: the parts of a GPU, and the capability nodes that open and manage them, in `/proc/driver/nvidia/capabilities`.
 //!
 //! A part is a compute instance (`ci`) of a GPU instance (`gi`). Its index is its place in the order of these two numbers; its
 //! UUID only NVML knows.
@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::host::Host;
-use crate::vendor::recipe::{Node, Number};
+use crate::vendor::recipe::{Device, Node, Number, Wanted};
+
+use super::procfs;
 
 /// The capability nodes of each MIG device of the GPU with this minor number, in the order of their indices.
 pub(super) fn devices(host: &Host, minor: i64) -> Result<Vec<Vec<Node>>> {
@@ -21,6 +23,42 @@ pub(super) fn devices(host: &Host, minor: i64) -> Result<Vec<Vec<Node>>> {
         }
     }
     Ok(devices)
+}
+
+/// The device that lets GPUs be split.
+pub(super) fn config(host: &Host, _: Wanted<'_>) -> Result<Vec<Device>> {
+    manager(host, &["config"])
+}
+
+/// The device that lets all parts be watched.
+pub(super) fn monitor(host: &Host, _: Wanted<'_>) -> Result<Vec<Device>> {
+    manager(host, &["monitor"])
+}
+
+/// The device that is all nodes of the driver there are, for programs that manage GPUs.
+pub(super) fn everything(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
+    let gpus = procfs::devices(host, wanted)?;
+    if gpus.is_empty() {
+        return Ok(Vec::new());
+    }
+    let is_drm = |node: &Node| node.path.starts_with("/dev/dri/") || node.place.starts_with("/dev/dri/");
+    let mut nodes: Vec<Node> = gpus.into_iter().flat_map(|gpu| gpu.nodes).filter(|node| !is_drm(node)).collect();
+    nodes.extend(manager(host, &["config", "monitor"])?.into_iter().flat_map(|device| device.nodes));
+    for (folder, prefix) in [("/dev/nvidia-caps", "nvidia-cap"), ("/dev/nvidia-caps-imex-channels", "channel")] {
+        let entries = host.list(Path::new(folder), |name| name.starts_with(prefix))?.unwrap_or_default();
+        nodes.extend(entries.into_iter().map(|entry| Node::at(format!("{folder}/{}", entry.name))));
+    }
+    Ok(vec![Device { names: vec!["all".to_owned()], nodes, ..Device::default() }])
+}
+
+fn manager(host: &Host, what: &[&str]) -> Result<Vec<Device>> {
+    let mut nodes = Vec::new();
+    for name in what {
+        let path = Path::new("/proc/driver/nvidia/capabilities/mig").join(name);
+        nodes.extend(host.read(&path)?.as_deref().and_then(node));
+    }
+    let device = Device { names: vec!["all".to_owned()], nodes, ..Device::default() };
+    Ok(Some(device).filter(|device| !device.nodes.is_empty()).into_iter().collect())
 }
 
 /// The subfolders called `prefix` and a number, in the order of their numbers.
@@ -43,7 +81,7 @@ fn node(text: &str) -> Option<Node> {
     };
     let minor = field("DeviceFileMinor")?;
     let number = Number { drivers: &["nvidia-caps"], minor: minor.into(), mode: field("DeviceFileMode")? };
-    Some(Node { path: format!("/dev/nvidia-caps/nvidia-cap{minor}"), number: Some(number) })
+    Some(Node { number: Some(number), ..Node::at(format!("/dev/nvidia-caps/nvidia-cap{minor}")) })
 }
 
 #[cfg(test)]
@@ -53,7 +91,7 @@ mod tests {
     #[test]
     fn an_access_file_tells_the_minor_number_and_the_mode() {
         let number = Number { drivers: &["nvidia-caps"], minor: 12, mode: 0o444 };
-        let cap12 = Node { path: "/dev/nvidia-caps/nvidia-cap12".to_owned(), number: Some(number) };
+        let cap12 = Node { number: Some(number), ..Node::at("/dev/nvidia-caps/nvidia-cap12".to_owned()) };
         for (text, expected) in [
             ("DeviceFileMinor: 12\nDeviceFileMode: 292\nDeviceFileModify: 1\n", Some(cap12)),
             ("DeviceFileMinor: -1\nDeviceFileMode: 292\n", None),

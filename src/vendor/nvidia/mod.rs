@@ -2,11 +2,16 @@
 //!
 //! The lists of files are those of the driver's installer (README, "Installed components") and of NVIDIA's container toolkit.
 
-use super::recipe::{Access, Driver, Files, Number, Recipe, Shared};
-use super::{LegacyHooks, NoneMeans, PLAIN, Swarm, Variable, Vendor};
+use std::borrow::Cow;
 
+use super::recipe::{Access, Driver, Files, Find, Libraries, Number, Recipe, Shared};
+use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Swarm, Variable, Vendor};
+
+mod companions;
 mod mig;
 mod procfs;
+
+pub(super) use companions::{GDRCOPY, GDS, IMEX, MANAGEMENT, MIG_CONFIG, MIG_MONITOR, MOFED, NVSWITCH};
 
 pub(super) static NVIDIA: Vendor = Vendor {
     name: "nvidia",
@@ -19,63 +24,67 @@ pub(super) static NVIDIA: Vendor = Vendor {
         programs: &["nvidia-container-runtime-hook", "nvidia-container-toolkit"],
         cli: "nvidia-container-cli",
     }),
-    recipe: Some(&RECIPE),
+    canonical: address_in_short,
+    classes: Some(&Classes {
+        variable: "NVIDIA_DRIVER_CAPABILITIES",
+        known: &["compute", "compat32", "graphics", "utility", "video", "display", "ngx"],
+        // What NVIDIA's toolkit mounts since it describes devices itself.
+        default: &["compute", "graphics", "utility", "video", "display", "ngx"],
+        none: None,
+    }),
+    recipes: &[&RECIPE],
     ..PLAIN
 };
 
+/// NVML writes the domain of a PCI address with eight digits and all of it in capitals.
+fn address_in_short(id: &str) -> Cow<'_, str> {
+    let is_hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match id.split_once(':') {
+        Some((domain, rest)) if domain.len() == 8 && is_hex(domain) && rest.split([':', '.']).all(is_hex) => {
+            let domain = u32::from_str_radix(domain, 16).unwrap_or_default();
+            Cow::Owned(format!("{domain:04x}:{}", rest.to_ascii_lowercase()))
+        }
+        _ => Cow::Borrowed(id),
+    }
+}
+
 static RECIPE: Recipe = Recipe {
-    find: procfs::devices,
     shared: &[
         shared("/dev/nvidiactl", GPU, 255),
-        shared("/dev/nvidia-modeset", GPU, 254),
+        Shared { classes: SHOWS, ..shared("/dev/nvidia-modeset", GPU, 254) },
         shared("/dev/nvidia-uvm", &["nvidia-uvm"], 0),
         shared("/dev/nvidia-uvm-tools", &["nvidia-uvm"], 1),
     ],
     // What sees this variable in the container must not look for devices again.
     env: &["NVIDIA_VISIBLE_DEVICES=void"],
-    joins_groups: false,
     driver: Some(&DRIVER),
+    ..Recipe::new(Find::Custom(procfs::devices))
 };
 
 /// What `/proc/devices` calls the driver of GPUs: newer ones, older ones.
 const GPU: &[&str] = &["nvidia", "nvidia-frontend"];
 
 const fn shared(path: &'static str, drivers: &'static [&'static str], minor: i64) -> Shared {
-    Shared { path, number: Some(Number { drivers, minor, mode: 0o666 }) }
+    Shared { number: Some(Number { drivers, minor, mode: 0o666 }), ..Shared::at(path) }
 }
 
+/// The classes that draw, and with them the nodes of DRI.
+const SHOWS: &[&str] = &["graphics", "display"];
+const COMPUTES: &[&str] = &["compute"];
+const UTILITY: &[&str] = &["utility"];
+
 static DRIVER: Driver = Driver {
-    version: procfs::driver_version,
+    version: Some(procfs::driver_version),
     roots: &["/run/nvidia/driver"],
-    marks: &["libcuda.so.{version}", "libnvidia-ml.so.{version}"],
-    inside: &["nvidia/current"],
-    subfolders: &["vdpau"],
-    libraries: &[
-        "lib*.so.{version}",
-        // These have versions of their own.
-        "libnvidia-nvvm70.so.*",
-        "libnvidia-egl-gbm.so.*.*",
-        "libnvidia-egl-wayland.so.*.*",
-        "libnvidia-egl-wayland2.so.*.*",
-        "libnvidia-egl-xcb.so.*.*",
-        "libnvidia-egl-xlib.so.*.*",
-    ],
+    libraries: Some(&LIBRARIES),
     files: &[
+        Files { names: &["nvidia-smi", "nvidia-debugdump", "nvidia-persistenced"], classes: UTILITY, ..PROGRAMS },
         Files {
-            search: &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin"],
-            at: None,
-            names: &[
-                "nvidia-smi",
-                "nvidia-debugdump",
-                "nvidia-persistenced",
-                "nvidia-cuda-mps-control",
-                "nvidia-cuda-mps-server",
-                "nvidia-imex",
-                "nvidia-imex-ctl",
-                "nvidia-xconfig",
-            ],
-            access: Access::Read,
+            names: &["nvidia-cuda-mps-control", "nvidia-cuda-mps-server", "nvidia-imex", "nvidia-imex-ctl"],
+            classes: COMPUTES,
+            ..PROGRAMS
         },
+        Files { names: &["nvidia-xconfig"], classes: SHOWS, ..PROGRAMS },
         Files {
             search: &[
                 "{firmware}",
@@ -84,9 +93,8 @@ static DRIVER: Driver = Driver {
                 "/lib/firmware/{release}",
                 "/lib/firmware",
             ],
-            at: None,
             names: &["nvidia/{version}/gsp*.bin"],
-            access: Access::Read,
+            ..FILES
         },
         Files {
             search: CONFIGURATION,
@@ -102,29 +110,138 @@ static DRIVER: Driver = Driver {
                 "X11/xorg.conf.d/10-nvidia.conf",
                 "X11/xorg.conf.d/nvidia-drm-outputclass.conf",
             ],
-            access: Access::Read,
+            classes: SHOWS,
+            ..FILES
         },
         Files {
             search: CONFIGURATION,
             at: Some("/etc"),
+            names: &["OpenCL/vendors/nvidia.icd"],
+            classes: COMPUTES,
+            ..FILES
+        },
+        Files {
+            // The last one is where GKE has them.
+            search: &["/etc", "/usr/local/share", "/usr/share", "/"],
+            at: Some("/etc"),
             names: &[
-                "OpenCL/vendors/nvidia.icd",
                 "vulkan/icd.d/nvidia_icd.json",
                 "vulkan/icd.d/nvidia_icd.x86_64.json",
                 "vulkan/icd.d/nvidia_icd.aarch64.json",
                 "vulkan/icd.d/nvidia_layers.json",
                 "vulkan/implicit_layer.d/nvidia_layers.json",
             ],
-            access: Access::Read,
+            classes: SHOWS,
+            ..FILES
         },
         Files {
-            search: &["/run"],
-            at: None,
+            search: &[
+                "{libraries}/nvidia/xorg",
+                "{libraries}/xorg/modules/drivers",
+                "{libraries}/xorg/modules/extensions",
+                "{libraries}/xorg/modules/updates/drivers",
+                "{libraries}/xorg/modules/updates/extensions",
+                "/usr/lib/xorg/modules/drivers",
+                "/usr/lib/xorg/modules/extensions",
+                "/usr/X11R6/lib64/modules/drivers",
+                "/usr/X11R6/lib/modules/drivers",
+            ],
+            names: &["nvidia_drv.so", "libglxserver_nvidia.so.{version}", "libglxserver_nvidia.so"],
+            classes: &["display"],
+            ..FILES
+        },
+        Files {
+            search: &["/run", "/var/run"],
             names: &["nvidia-persistenced/socket", "nvidia-fabricmanager/socket"],
             access: Access::Talk,
+            ..FILES
         },
-        Files { search: &["/tmp"], at: None, names: &["nvidia-mps"], access: Access::Talk },
+        Files { search: &["/tmp"], names: &["nvidia-mps"], access: Access::Talk, classes: COMPUTES, ..FILES },
+    ],
+    lists: None,
+};
+
+const FILES: Files = Files { search: &[], at: None, names: &[], access: Access::Read, classes: &[] };
+const PROGRAMS: Files = Files { search: &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin"], ..FILES };
+const CONFIGURATION: &[&str] = &["/etc", "/usr/local/share", "/usr/share"];
+
+static LIBRARIES: Libraries = Libraries {
+    marks: &["libcuda.so.{version}", "libnvidia-ml.so.{version}"],
+    inside: &["nvidia/current"],
+    subfolders: &["vdpau"],
+    names: &[
+        "lib*.so.{version}",
+        // These have versions of their own.
+        "libnvidia-nvvm70.so.*",
+        "libnvidia-egl-gbm.so.*.*",
+        "libnvidia-egl-wayland.so.*.*",
+        "libnvidia-egl-wayland2.so.*.*",
+        "libnvidia-egl-xcb.so.*.*",
+        "libnvidia-egl-xlib.so.*.*",
+    ],
+    classes: &[
+        (
+            "compute",
+            &[
+                "libcuda",
+                "libcudadebugger",
+                "libnvidia-opencl",
+                "libnvidia-ptxjitcompiler",
+                "libnvidia-fatbinaryloader",
+                "libnvidia-compiler",
+                "libnvidia-nvvm",
+                "libnvidia-nvvm70",
+                "libnvidia-pkcs11",
+                "libnvidia-pkcs11-openssl3",
+                "libnvidia-sandboxutils",
+            ],
+        ),
+        ("utility", &["libnvidia-ml", "libnvidia-cfg", "libnvidia-nscq"]),
+        (
+            "video",
+            // Decoding and encoding go through CUDA.
+            &["libnvcuvid", "libnvidia-encode", "libnvidia-opticalflow", "libvdpau_nvidia", "libcuda"],
+        ),
+        ("ngx", &["libnvidia-ngx"]),
+        ("graphics", DRAWS),
+        ("display", DRAWS),
+    ],
+    narrow: Some("compat32"),
+    links: &[
+        ("libcuda", "libcuda.so"),
+        ("libnvidia-opticalflow", "libnvidia-opticalflow.so"),
+        ("libGLX_nvidia", "libGLX_indirect.so.0"),
+        ("libnvidia-allocator", "gbm/nvidia-drm_gbm.so"),
+        ("libnvidia-vulkan-producer", "libnvidia-vulkan-producer.so"),
     ],
 };
 
-const CONFIGURATION: &[&str] = &["/etc", "/usr/local/share", "/usr/share"];
+/// Libraries that only drawing needs. What other classes need too (`libnvidia-allocator`, `libnvidia-gpucomp`) is not here, and
+/// goes with all.
+const DRAWS: &[&str] = &[
+    "libEGL_nvidia",
+    "libGLX_nvidia",
+    "libGLESv1_CM_nvidia",
+    "libGLESv2_nvidia",
+    "libnvidia-eglcore",
+    "libnvidia-glcore",
+    "libnvidia-glsi",
+    "libnvidia-glvkspirv",
+    "libnvidia-tls",
+    "libnvidia-fbc",
+    "libnvidia-ifr",
+    "libnvidia-rtcore",
+    "libnvidia-cbl",
+    "libnvidia-present",
+    "libnvidia-vulkan-producer",
+    "libnvidia-vksc-core",
+    "libnvidia-gtk2",
+    "libnvidia-gtk3",
+    "libnvidia-wayland-client",
+    "libnvidia-egl-gbm",
+    "libnvidia-egl-wayland",
+    "libnvidia-egl-wayland2",
+    "libnvidia-egl-xcb",
+    "libnvidia-egl-xlib",
+    "libnvoptix",
+];

@@ -3,16 +3,17 @@
 
 use std::path::Path;
 
-use super::{GPU, mig};
+use super::{GPU, SHOWS, mig};
 use crate::error::Result;
-use crate::host::{Host, drm};
-use crate::vendor::recipe::{Device, Node, Number, Wanted};
+use crate::host::{Host, drm, pci};
+use crate::vendor::recipe::{Device, Identity, Node, Number, Wanted};
 
 const GPUS: &str = "/proc/driver/nvidia/gpus";
 
 /// What `information` says of one GPU.
 #[derive(Debug, PartialEq, Eq)]
 struct Information<'a> {
+    model: Option<&'a str>,
     minor: i64,
     /// `None` until the GPU has been used for the first time: it is all question marks then.
     uuid: Option<&'a str>,
@@ -23,31 +24,41 @@ struct Information<'a> {
 /// The GPUs and MIG devices of the machine. Indices count in the order of PCI addresses, as NVML's do. A GPU that is split into
 /// MIG devices is given by these alone.
 pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
-    let mut addresses = host.list(Path::new(GPUS), |_| true)?.unwrap_or_default();
-    addresses.sort_by_cached_key(|entry| position(&entry.name));
+    let mut addresses: Vec<String> =
+        host.list(Path::new(GPUS), |_| true)?.unwrap_or_default().into_iter().map(|entry| entry.name).collect();
+    pci::sort(&mut addresses);
     let (mut devices, mut index) = (Vec::new(), 0);
-    for address in addresses.into_iter().map(|entry| entry.name) {
+    for address in addresses {
         let text = host.read(&Path::new(GPUS).join(&address).join("information"))?.unwrap_or_default();
         let Some(gpu) = information(&text).filter(|gpu| !gpu.is_excluded) else { continue };
         let instances = mig::devices(host, gpu.minor)?;
         let is_split = !instances.is_empty();
-        let whole = Device { names: gpu.names(index, &address), nodes: vec![gpu.node()] };
-        let parts = instances.into_iter().enumerate().map(|(part, access)| Device {
-            names: vec![format!("{index}:{part}")],
-            nodes: std::iter::once(gpu.node()).chain(access).collect(),
+        let parts = instances.into_iter().enumerate().map(|(part, access)| {
+            let index = format!("{index}:{part}");
+            let nodes = std::iter::once(gpu.node()).chain(access).collect();
+            Device { names: vec![index.clone()], nodes, identity: gpu.identity(index, &address), ..Device::default() }
         });
+        let identity = gpu.identity(index.to_string(), &address);
+        let whole =
+            Device { names: gpu.names(index, &address), nodes: vec![gpu.node()], identity, ..Device::default() };
         let found = parts.chain(Some(whole).filter(|_| !is_split));
         for mut device in found.filter(|device| device.names.iter().any(|name| wanted(name))) {
             if !is_split {
-                // sysfs has the first four digits of the domain in lower case, as procfs does.
-                let nodes = drm::nodes(host, &Path::new("/sys/bus/pci/devices").join(&address))?;
-                device.nodes.extend(nodes.into_iter().map(|path| Node { path, number: None }));
+                device.nodes.extend(drm_nodes(host, &address)?);
             }
             devices.push(device);
         }
         index += 1;
     }
     Ok(devices)
+}
+
+/// The DRI nodes of a GPU, under their own names and under those that tell where it is plugged in.
+fn drm_nodes(host: &Host, address: &str) -> Result<Vec<Node>> {
+    let nodes = drm::nodes(host, &pci::folder(address))?;
+    let by_path = nodes.iter().map(|path| Node { place: drm::by_path(address, path), ..Node::at(path.clone()) });
+    let nodes: Vec<Node> = nodes.iter().cloned().map(Node::at).chain(by_path).collect();
+    Ok(nodes.into_iter().map(|node| Node { classes: SHOWS, ..node }).collect())
 }
 
 /// The version of the driver that is loaded.
@@ -58,7 +69,12 @@ pub(super) fn driver_version(host: &Host) -> Result<Option<String>> {
 impl Information<'_> {
     fn node(&self) -> Node {
         let number = Number { drivers: GPU, minor: self.minor, mode: 0o666 };
-        Node { path: format!("/dev/nvidia{}", self.minor), number: Some(number) }
+        Node { number: Some(number), ..Node::at(format!("/dev/nvidia{}", self.minor)) }
+    }
+
+    fn identity(&self, index: String, address: &str) -> Identity {
+        let (model, unique_id) = (self.model.map(str::to_owned), self.uuid.map(str::to_owned));
+        Identity { index, model, unique_id, address: Some(address.to_owned()) }
     }
 
     fn names(&self, index: usize, address: &str) -> Vec<String> {
@@ -76,6 +92,7 @@ fn information(text: &str) -> Option<Information<'_>> {
         pairs.find(|(key, _)| *key == name).map(|(_, value)| value.trim())
     };
     Some(Information {
+        model: field("Model"),
         minor: field("Device Minor")?.parse().ok()?,
         uuid: field("GPU UUID").filter(|uuid| uuid.starts_with("GPU-") && !uuid.contains('?')),
         is_excluded: field("GPU Excluded") == Some("Yes"),
@@ -89,11 +106,6 @@ fn version(text: &str) -> Option<&str> {
     text.lines().next()?.split_whitespace().find(is_version)
 }
 
-/// What PCI addresses are ordered by. What is no address comes last.
-fn position(address: &str) -> Vec<u32> {
-    address.split([':', '.']).map(|part| u32::from_str_radix(part, 16).unwrap_or(u32::MAX)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,11 +115,12 @@ mod tests {
 
     #[test]
     fn the_information_of_a_gpu_is_read() {
+        let model = Some("NVIDIA H100 80GB HBM3");
         let whole =
-            Information { minor: 3, uuid: Some("GPU-0c1a5f70-0000-4000-8000-000000000003"), is_excluded: false };
+            Information { model, minor: 3, uuid: Some("GPU-0c1a5f70-0000-4000-8000-000000000003"), is_excluded: false };
         assert_eq!(information(H100), Some(whole));
         let asleep = "GPU UUID: \t GPU-????????-????-????-????-????????????\nDevice Minor: \t 0\n";
-        assert_eq!(information(asleep), Some(Information { minor: 0, uuid: None, is_excluded: false }));
+        assert_eq!(information(asleep), Some(Information { model: None, minor: 0, uuid: None, is_excluded: false }));
         assert!(information(&H100.replace("No", "Yes")).unwrap().is_excluded);
         assert_eq!(information("Device Minor: \t x\n"), None);
         assert_eq!(information(""), None);
@@ -130,12 +143,5 @@ mod tests {
         ] {
             assert_eq!(version(text), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn addresses_are_ordered_by_their_numbers() {
-        let mut addresses = ["10000:01:00.0", "0000:9b:00.0", "0000:1a:00.0", "0001:00:00.0"];
-        addresses.sort_by_cached_key(|address| position(address));
-        assert_eq!(addresses, ["0000:1a:00.0", "0000:9b:00.0", "0001:00:00.0", "10000:01:00.0"]);
     }
 }

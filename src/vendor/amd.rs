@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 
-use super::recipe::{Number, Recipe, Shared};
-use super::{PLAIN, Swarm, Variable, Vendor};
+use super::recipe::{DRI, Find, Functions, Hardware, Number, Recipe, Shared};
+use super::{PLAIN, Swarm, Variable, Vendor, kfd};
 
-mod kfd;
+const PCI: u16 = 0x1002;
 
 pub(super) static AMD: Vendor = Vendor {
     name: "amd",
@@ -13,18 +13,28 @@ pub(super) static AMD: Vendor = Vendor {
     visible: &[Variable::ids("AMD_VISIBLE_DEVICES")],
     swarm: Swarm { words: &["AMD"], ids: &["0x", "0X"] },
     canonical: unique_id,
-    recipe: Some(&RECIPE),
+    recipes: &[&COMPUTING, &DRAWING],
     ..PLAIN
 };
 
 /// Images bring all of ROCm: nodes are all that they lack, and the groups that may open them, whose numbers differ between
 /// distributions.
-static RECIPE: Recipe = Recipe {
-    find: kfd::devices,
-    shared: &[Shared { path: "/dev/kfd", number: Some(Number { drivers: &["kfd"], minor: 0, mode: 0o666 }) }],
-    env: &[],
+static COMPUTING: Recipe = Recipe {
+    shared: &[Shared { number: Some(Number { drivers: &["kfd"], minor: 0, mode: 0o666 }), ..Shared::at("/dev/kfd") }],
     joins_groups: true,
-    driver: None,
+    ..Recipe::new(Find::Custom(|host, wanted| kfd::devices(PCI, host, wanted)))
+};
+
+/// Without the compute driver a GPU still draws, decodes and encodes.
+static DRAWING: Recipe = Recipe {
+    joins_groups: true,
+    ..Recipe::new(Find::Pci(Functions {
+        hardware: Hardware::of(PCI),
+        drivers: &["amdgpu"],
+        leaves_out_split: false,
+        nodes: DRI,
+        names: &["{index}", "0x{unique_id}", "{address}"],
+    }))
 };
 
 /// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals. Bare digits are

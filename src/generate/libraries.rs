@@ -1,0 +1,189 @@
+//! A driver's libraries: which of a folder are its own and needed, and the names under which programs look for them.
+//!
+//! They go to the folder that they have on the machine, under their own name, under the name that programs are linked to, and
+//! under the further names of the vendor's row, so that an image that searches this folder needs no links made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::Chosen;
+use super::files::Mounts;
+use crate::error::Result;
+use crate::host::{Host, elf, libraries};
+use crate::vendor::recipe::{Access, Libraries};
+
+/// The folders below `root` that hold the 64-bit libraries of this `version`.
+pub(super) fn folders(rule: &Libraries, root: &Host, version: &str) -> Result<Vec<PathBuf>> {
+    libraries::folders(root, rule.inside, &marks(rule, version))
+}
+
+/// The libraries that tell the driver's folders from others.
+pub(super) fn marks(rule: &Libraries, version: &str) -> Vec<String> {
+    rule.marks.iter().map(|mark| mark.replace("{version}", version)).collect()
+}
+
+/// Adds the libraries in `folders` and, where they were `chosen`, the 32-bit ones.
+pub(super) fn add(
+    rule: &Libraries,
+    root: &Host,
+    folders: &[PathBuf],
+    version: &str,
+    chosen: &Chosen<'_>,
+    mounts: &mut Mounts,
+) -> Result<()> {
+    let patterns: Vec<Pattern> =
+        rule.names.iter().map(|name| Pattern::new(&name.replace("{version}", version))).collect();
+    let narrow = match rule.narrow {
+        Some(class) if chosen.names().any(|name| name == class) => {
+            libraries::narrow_folders(root, &marks(rule, version))?
+        }
+        _ => Vec::new(),
+    };
+    for folder in folders.iter().chain(&narrow) {
+        add_folder(rule, root, folder, &patterns, chosen, mounts)?;
+        for inner in rule.subfolders {
+            add_folder(rule, root, &folder.join(inner), &patterns, chosen, mounts)?;
+        }
+    }
+    Ok(())
+}
+
+fn add_folder(
+    rule: &Libraries,
+    root: &Host,
+    folder: &Path,
+    patterns: &[Pattern],
+    chosen: &Chosen<'_>,
+    mounts: &mut Mounts,
+) -> Result<()> {
+    let is_library = |name: &str| patterns.iter().any(|pattern| pattern.matches(name)) && is_needed(rule, name, chosen);
+    let entries = root.list(folder, |name| linked_name(name).is_some() || is_library(name))?.unwrap_or_default();
+    let mut targets = BTreeMap::new();
+    let mut linked: Vec<&str> = Vec::new();
+    for library in entries.iter().filter(|entry| is_library(&entry.name)) {
+        let path = folder.join(&library.name);
+        let target = match library.is_link {
+            true => root.find(&path)?.map(|found| found.path),
+            false => Some(path.clone()),
+        };
+        if let Some(target) = target {
+            mounts.add(root, &target, path, Access::Read);
+            targets.insert(stem(&library.name), target);
+        }
+    }
+    for link in entries.iter().filter(|entry| entry.is_link && !is_library(&entry.name)) {
+        if let Some((stem, target)) = linked_name(&link.name).and_then(|stem| targets.get_key_value(stem)) {
+            linked.push(stem);
+            mounts.add(root, target, folder.join(&link.name), Access::Read);
+        }
+    }
+    for (stem, target) in targets.iter().filter(|(stem, _)| !linked.contains(stem)) {
+        // A driver's root need not have been set up by ldconfig: then the library itself says its name.
+        let own = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if let Some(name) = elf::soname(root, target)?.filter(|name| name != own && self::stem(name) == *stem) {
+            mounts.add(root, target, folder.join(name), Access::Read);
+        }
+    }
+    for (stem, name) in rule.links {
+        if let Some(target) = targets.get(stem) {
+            mounts.add(root, target, folder.join(name), Access::Read);
+        }
+    }
+    Ok(())
+}
+
+fn is_needed(rule: &Libraries, name: &str, chosen: &Chosen<'_>) -> bool {
+    let of: Vec<&str> =
+        rule.classes.iter().filter(|(_, stems)| stems.contains(&stem(name))).map(|(class, _)| *class).collect();
+    chosen.needs(&of)
+}
+
+/// `libx` of `libx.so.1.2`.
+fn stem(name: &str) -> &str {
+    name.split_once(".so").map_or(name, |(stem, _)| stem)
+}
+
+/// `libx` for `libx.so.1`, a name as programs are linked to.
+fn linked_name(name: &str) -> Option<&str> {
+    let (stem, version) = name.split_once(".so.")?;
+    version.bytes().all(|b| b.is_ascii_digit()).then_some(stem)
+}
+
+/// A name in which `*` is any text.
+pub(super) struct Pattern(Vec<String>);
+
+impl Pattern {
+    pub(super) fn new(pattern: &str) -> Self {
+        Pattern(pattern.split('*').map(str::to_owned).collect())
+    }
+
+    /// Whether `name` is what this stands for.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        let (Some((first, rest)), Some(last)) = (self.0.split_first(), self.0.last()) else { return false };
+        if rest.is_empty() {
+            return name == first;
+        }
+        let Some(mut name) = name.strip_prefix(first.as_str()).and_then(|name| name.strip_suffix(last.as_str())) else {
+            return false;
+        };
+        for piece in rest.iter().take(rest.len() - 1) {
+            let Some((_, after)) = name.split_once(piece.as_str()) else { return false };
+            name = after;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_is_any_text() {
+        for (pattern, name, expected) in [
+            ("lib*.so.550.54.15", "libcuda.so.550.54.15", true),
+            ("lib*.so.550.54.15", "libcuda.so.550.54.150", false),
+            ("lib*.so.550.54.15", "libcuda.so.1", false),
+            ("libe.so.*.*", "libe.so.1.2", true),
+            ("libe.so.*.*", "libe.so.1", false),
+            ("gsp*.bin", "gsp.bin", true),
+            ("gsp*.bin", "gsp_é.bin", true),
+            ("a*b*b", "ab", false),
+            ("*", "", true),
+            ("a", "a", true),
+            ("a", "ab", false),
+        ] {
+            assert_eq!(Pattern::new(pattern).matches(name), expected, "{pattern} {name}");
+        }
+    }
+
+    #[test]
+    fn the_name_that_programs_are_linked_to_ends_in_one_number() {
+        for (name, stem) in [("libx.so.1", Some("libx")), ("libx.so", None), ("libx.so.1.2", None), ("x.1", None)] {
+            assert_eq!(linked_name(name), stem, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_library_that_nobody_has_classified_goes_with_every_class() {
+        let rule = Libraries {
+            marks: &[],
+            inside: &[],
+            subfolders: &[],
+            names: &[],
+            classes: &[("compute", &["libc"]), ("video", &["libv", "libc"])],
+            narrow: None,
+            links: &[],
+        };
+        let video = ["video".to_owned()];
+        for (chosen, name, needed) in [
+            (Chosen::These(&video), "libv.so.1", true),
+            (Chosen::These(&video), "libc.so.1", true),
+            (Chosen::These(&video), "libnew.so.1", true),
+            (Chosen::Default(&["compute"]), "libv.so.1", false),
+            (Chosen::All, "libv.so.1", true),
+        ] {
+            assert_eq!(is_needed(&rule, name, &chosen), needed, "{chosen:?} {name}");
+        }
+    }
+}
