@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use nix::sys::stat::SFlag;
 
 use super::Chosen;
-use super::libraries::{self, Pattern};
+use super::libraries;
 use crate::cdi::Mount;
 use crate::error::{Error, Quoted, Result};
 use crate::host::{Found, Host};
@@ -109,15 +109,15 @@ impl Installed {
     fn file(&self, search: &[PathBuf], name: &str, files: &Files, mounts: &mut Mounts) -> Result<()> {
         for folder in search {
             let mut is_found = false;
-            for name in self.expanded(folder, name)? {
-                let path = folder.join(&name);
+            for path in self.root.matching(&folder.join(name))? {
                 let found = match self.root.find(&path) {
                     // A user who may not see it could not mount it either.
                     Err(error) if error.is_denied() => continue,
                     found => found?,
                 };
                 let Some(found) = found.filter(|found| files.access.is_for(found)) else { continue };
-                let place = files.at.map_or(path, |at| Path::new(at).join(&name));
+                let inside = path.strip_prefix(folder).unwrap_or(&path);
+                let place = files.at.map_or_else(|| path.clone(), |at| Path::new(at).join(inside));
                 mounts.add(&self.root, &found.path, place, files.access);
                 is_found = true;
             }
@@ -126,17 +126,6 @@ impl Installed {
             }
         }
         Ok(())
-    }
-
-    /// The names below `folder` that the pattern `name` stands for.
-    fn expanded(&self, folder: &Path, name: &str) -> Result<Vec<String>> {
-        let (inner, last) = name.rsplit_once('/').unwrap_or(("", name));
-        if !last.contains('*') {
-            return Ok(vec![name.to_owned()]);
-        }
-        let pattern = Pattern::new(last);
-        let entries = self.root.list(&folder.join(inner), |name| pattern.matches(name))?.unwrap_or_default();
-        Ok(entries.into_iter().map(|entry| Path::new(inner).join(entry.name).to_string_lossy().into_owned()).collect())
     }
 
     /// The folders to look in, those left out whose placeholder stands for nothing on this machine.

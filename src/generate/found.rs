@@ -124,13 +124,7 @@ pub(super) fn numbered(rule: &Numbered, machine: Machine<'_>) -> Result<Vec<Devi
 fn numbered_device(rule: &Numbered, number: &str, dev: &Host) -> Result<Device> {
     let mut nodes = vec![Node::at(rule.path.replace("{}", number))];
     for path in rule.more.iter().map(|path| path.replace("{}", number)) {
-        match path.strip_suffix('*').and_then(|start| start.rsplit_once('/')) {
-            None => nodes.push(Node::at(path)),
-            Some((folder, start)) => {
-                let entries = dev.list(Path::new(folder), |name| name.starts_with(start))?.unwrap_or_default();
-                nodes.extend(entries.into_iter().map(|entry| Node::at(format!("{folder}/{}", entry.name))));
-            }
-        }
+        nodes.extend(dev.matching(Path::new(&path))?.into_iter().map(|path| Node::at(path.to_string_lossy().into())));
     }
     let names = rule.names.iter().map(|name| name.replace("{}", number)).collect();
     let identity = Identity { index: number.to_owned(), ..Identity::default() };

@@ -10,6 +10,7 @@ pub mod elf;
 pub mod libraries;
 pub mod node;
 pub mod numbers;
+pub mod pattern;
 pub mod pci;
 
 use std::fs;

@@ -72,7 +72,7 @@ pub const DRI: &[SysfsNodes] = &[
 pub struct Numbered {
     /// Their path, `{}` for the number. Without it, the path of the one device, which gets the number 0.
     pub path: &'static str,
-    /// Further nodes of a device, as far as the machine has them; at the end of one, `*` is any text.
+    /// Further nodes of a device, as far as the machine has them; in the last part of one, `*` is any text.
     pub more: &'static [&'static str],
     /// Names, `{}` for the number.
     pub names: &'static [&'static str],

@@ -10,6 +10,8 @@ use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Swarm, Variable, Vendor};
 mod companions;
 mod mig;
 mod procfs;
+mod tegra;
+mod wsl;
 
 pub(super) use companions::{GDRCOPY, GDS, IMEX, MANAGEMENT, MIG_CONFIG, MIG_MONITOR, MOFED, NVSWITCH};
 
@@ -32,7 +34,7 @@ pub(super) static NVIDIA: Vendor = Vendor {
         default: &["compute", "graphics", "utility", "video", "display", "ngx"],
         none: None,
     }),
-    recipes: &[&RECIPE],
+    recipes: &[&RECIPE, &INTEGRATED, &WINDOWS],
     ..PLAIN
 };
 
@@ -60,6 +62,11 @@ static RECIPE: Recipe = Recipe {
     driver: Some(&DRIVER),
     ..Recipe::new(Find::Custom(procfs::devices))
 };
+
+/// The lists of an integrated GPU name its files and nodes.
+static INTEGRATED: Recipe = Recipe { env: RECIPE.env, ..Recipe::new(Find::Custom(tegra::devices)) };
+
+static WINDOWS: Recipe = Recipe { env: RECIPE.env, ..Recipe::new(Find::Custom(wsl::devices)) };
 
 /// What `/proc/devices` calls the driver of GPUs: newer ones, older ones.
 const GPU: &[&str] = &["nvidia", "nvidia-frontend"];
