@@ -1,9 +1,12 @@
 //! The calls that are measured, and the bundles and CDI files that they find.
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
+
+use crate::hosts;
 
 /// One row of the table.
 pub(crate) struct Case {
@@ -11,8 +14,10 @@ pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// The arguments; `BUNDLE` stands for the bundle.
     pub(crate) args: &'static [&'static str],
-    env: &'static str,
+    env: &'static [&'static str],
     cdi: fn(&Path),
+    /// Whether the bundle is the root of a machine in which the call is made: nothing else has a driver to be found.
+    pub(crate) is_root: bool,
 }
 
 const CREATE: &[&str] =
@@ -21,15 +26,26 @@ const CREATE: &[&str] =
 /// All rows.
 pub(crate) fn all() -> Vec<Case> {
     vec![
-        Case { name: "state", args: &["--root", "/run/runc", "state", "c"], env: "A=b", cdi: |_| {} },
-        Case { name: "create, no GPU asked", args: CREATE, env: "A=b", cdi: eight_gpus_json },
-        Case { name: "create, 8 GPUs and 60 mounts, JSON", args: CREATE, env: ALL, cdi: eight_gpus_json },
-        Case { name: "create, 8 GPUs and 60 mounts, YAML", args: CREATE, env: ALL, cdi: eight_gpus_yaml },
+        Case { args: &["--root", "/run/runc", "state", "c"], cdi: |_| {}, ..Case::named("state") },
+        Case::named("create, no GPU asked"),
+        Case { env: &[ALL], ..Case::named("create, 8 GPUs and 60 mounts, JSON") },
+        Case { env: &[ALL], cdi: eight_gpus_yaml, ..Case::named("create, 8 GPUs and 60 mounts, YAML") },
         Case {
-            name: "create, 1 of 10,000 devices in 100 files",
-            args: CREATE,
-            env: "NVIDIA_VISIBLE_DEVICES=5050",
+            env: &["NVIDIA_VISIBLE_DEVICES=5050"],
             cdi: ten_thousand,
+            ..Case::named("create, 1 of 10,000 devices in 100 files")
+        },
+        Case {
+            env: &["NVIDIA_VISIBLE_DEVICES=4", "NVIDIA_DRIVER_CAPABILITIES=compute,utility"],
+            cdi: |_| {},
+            is_root: true,
+            ..Case::named("create, 1 of 8 GPUs, described in memory")
+        },
+        Case {
+            env: &[ALL, "NVIDIA_DRIVER_CAPABILITIES=all"],
+            cdi: |_| {},
+            is_root: true,
+            ..Case::named("create, 8 GPUs with all files, described in memory")
         },
     ]
 }
@@ -37,11 +53,22 @@ pub(crate) fn all() -> Vec<Case> {
 const ALL: &str = "NVIDIA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7";
 
 impl Case {
+    fn named(name: &'static str) -> Self {
+        Case { name, args: CREATE, env: &["A=b"], cdi: eight_gpus_json, is_root: false }
+    }
+
     /// Writes what is there before every call.
     pub(crate) fn prepare(&self, bundle: &Path, stand_in: &Path) {
-        let cdi = bundle.join("cdi");
-        fs::create_dir_all(&cdi).expect("the bundle");
-        (self.cdi)(&cdi);
+        let cdi = if self.is_root { PathBuf::from("/cdi") } else { bundle.join("cdi") };
+        fs::create_dir_all(bundle.join("cdi")).expect("the bundle");
+        (self.cdi)(&bundle.join("cdi"));
+        let stand_in = match self.is_root {
+            true => Path::new("/").join(stand_in.file_name().expect("a program")),
+            false => stand_in.to_owned(),
+        };
+        if self.is_root {
+            machine(bundle);
+        }
         let gpu_runc = format!("runtimes = [{stand_in:?}]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{cdi:?}]\n");
         fs::write(bundle.join("gpu-runc.toml"), gpu_runc).expect("our configuration");
         let peer = format!(
@@ -59,8 +86,10 @@ impl Case {
 }
 
 /// About what Docker writes: 10 KB with its seccomp profile.
-fn config_json(env: &str) -> Value {
+fn config_json(env: &[&str]) -> Value {
     let calls: Vec<String> = (0..400).map(|i| format!("syscall_{i:03}")).collect();
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
+    let env: Vec<&str> = [path, "HOSTNAME=c", "HOME=/root"].iter().chain(env).copied().collect();
     let mounts: Vec<Value> = ["/proc", "/dev", "/dev/pts", "/sys", "/sys/fs/cgroup", "/dev/mqueue", "/dev/shm", "/etc/hosts"]
         .iter()
         .map(|to| json!({"destination": to, "type": "bind", "source": "/some/where", "options": ["nosuid", "noexec", "nodev"]}))
@@ -69,7 +98,7 @@ fn config_json(env: &str) -> Value {
         "ociVersion": "1.0.2",
         "process": {
             "user": {"uid": 0, "gid": 0}, "args": ["sleep", "1"], "cwd": "/",
-            "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin", "HOSTNAME=c", "HOME=/root", env],
+            "env": env,
             "capabilities": {"bounding": ["CAP_CHOWN", "CAP_KILL"], "effective": ["CAP_CHOWN", "CAP_KILL"]},
         },
         "root": {"path": "rootfs"}, "hostname": "c", "mounts": mounts,
@@ -110,6 +139,49 @@ fn eight_gpus() -> Value {
         },
     })
 }
+
+/// A machine with eight GPUs, the libraries of a whole driver, and the 3000 names that a desktop has beside them.
+fn machine(root: &Path) {
+    assert!(hosts::add("nvidia-h100-8", root), "device nodes can be made: run this as root");
+    let folder = root.join("usr/lib/x86_64-linux-gnu");
+    for library in DRIVER {
+        let own = format!("libnvidia-{library}.so.550.54.15");
+        fs::write(folder.join(&own), "").expect("a library");
+        symlink(own, folder.join(format!("libnvidia-{library}.so.1"))).ok();
+    }
+    for number in 0..1500 {
+        let own = format!("libof-the-distribution-{number:04}.so.1.2.{number}");
+        fs::write(folder.join(&own), "").expect("a library");
+        symlink(own, folder.join(format!("libof-the-distribution-{number:04}.so.1"))).expect("its link");
+    }
+}
+
+const DRIVER: [&str; 24] = [
+    "allocator",
+    "api",
+    "cfg",
+    "compiler",
+    "eglcore",
+    "encode",
+    "fbc",
+    "glcore",
+    "glsi",
+    "glvkspirv",
+    "gpucomp",
+    "ngx",
+    "nvvm",
+    "opencl",
+    "opticalflow",
+    "pkcs11",
+    "pkcs11-openssl3",
+    "present",
+    "ptxjitcompiler",
+    "rtcore",
+    "sandboxutils",
+    "tls",
+    "vksc-core",
+    "wayland-client",
+];
 
 fn eight_gpus_json(folder: &Path) {
     fs::write(folder.join("nvidia.json"), eight_gpus().to_string()).expect("a CDI file");

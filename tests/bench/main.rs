@@ -18,6 +18,9 @@
 )]
 
 mod cases;
+#[path = "../it/hosts.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod hosts;
 mod measure;
 
 use std::fs;

@@ -32,6 +32,11 @@ impl Program {
         }
     }
 
+    /// Where the call of `case` finds the program: in the root that the case brings, or where it was built.
+    fn in_case(&self, case: &Case, bundle: &Path) -> PathBuf {
+        place(self.path(), case, bundle)
+    }
+
     pub(crate) fn name(&self) -> String {
         self.path().file_name().unwrap_or_default().display().to_string()
     }
@@ -42,16 +47,33 @@ impl Program {
             Program::Floor(_) | Program::Ours(_) => ("GPU_RUNC_CONFIG", "gpu-runc.toml"),
             Program::Peer(_) => ("NVIDIA_CTK_CONFIG_FILE_PATH", "peer.toml"),
         };
-        let mut command = command(prefix, self.path(), case, bundle);
-        command.env(variable, bundle.join(file));
+        let mut command = command(prefix, &self.in_case(case, bundle), case, bundle);
+        command.env(variable, if case.is_root { Path::new("/").join(file) } else { bundle.join(file) });
         command
     }
 }
 
+/// Copies a program into the root that a case brings.
+fn place(program: &Path, case: &Case, bundle: &Path) -> PathBuf {
+    if !case.is_root {
+        return program.to_owned();
+    }
+    let inside = Path::new("/").join(program.file_name().expect("a program"));
+    let copy = bundle.join(inside.strip_prefix("/").expect("an absolute path"));
+    if !copy.exists() {
+        fs::copy(program, copy).expect("a program in the root");
+    }
+    inside
+}
+
+/// The call of `case`, in the root that it brings, if it does: both of a pair pay for that.
 fn command(prefix: &[&str], program: &Path, case: &Case, bundle: &Path) -> Command {
-    let program = program.to_str().expect("a path that is text");
-    let args = case.args.iter().map(|arg| arg.replace("BUNDLE", bundle.to_str().expect("a path that is text")));
-    let mut words = prefix.iter().map(|word| (*word).to_owned()).chain([program.to_owned()]).chain(args);
+    let text = |path: &Path| path.to_str().expect("a path that is text").to_owned();
+    let seen = if case.is_root { "/".to_owned() } else { text(bundle) };
+    let enter = if case.is_root { vec!["chroot".to_owned(), text(bundle)] } else { Vec::new() };
+    let args = case.args.iter().map(|arg| arg.replace("BUNDLE", &seen));
+    let words = prefix.iter().map(|word| (*word).to_owned());
+    let mut words = words.chain(enter).chain([text(program)]).chain(args);
     let mut command = Command::new(words.next().expect("a program"));
     command.args(words).stdin(Stdio::null()).stdout(Stdio::null());
     command
@@ -97,7 +119,7 @@ pub(crate) fn compare(program: &Program, stand_in: &Path, case: &Case, bundle: &
     let mut added = Vec::with_capacity(pairs);
     for round in 0..pairs + 20 {
         case.reset(bundle);
-        let alone = timed(&mut command(&[], stand_in, case, bundle));
+        let alone = timed(&mut command(&[], &place(stand_in, case, bundle), case, bundle));
         let wrapped = timed(&mut program.command(&[], case, bundle));
         // The first rounds warm up.
         if round >= 20 {
@@ -133,19 +155,11 @@ fn syscalls(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
     command.stderr(Stdio::null()).status().ok().filter(|status| status.success())?;
     let text = fs::read_to_string(trace).ok()?;
     let calls = || text.lines().filter(|line| line.contains('(') && !line.contains("resumed>"));
-    let last = calls().filter(|line| line.contains("execve(")).count();
-    let mut seen = 0;
+    let starts: Vec<usize> =
+        calls().enumerate().filter(|(_, line)| line.contains("execve(")).map(|(at, _)| at).collect();
     // From after our own start to the execve that becomes the runtime.
-    Some(
-        calls()
-            .take_while(|line| {
-                seen += usize::from(line.contains("execve("));
-                seen < last
-            })
-            .count()
-            .saturating_sub(1)
-            + 1,
-    )
+    let [.., ours, runtime] = starts[..] else { return None };
+    Some(runtime - ours)
 }
 
 /// The largest resident size before the low-level runtime is started: strace holds that call up while we look. What the kernel
@@ -153,8 +167,8 @@ fn syscalls(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
 fn peak_kb(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
     case.reset(bundle);
     let trace = bundle.join("trace");
-    let hold =
-        ["strace", "-f", "-o", trace.to_str()?, "-e", "trace=execve", "-e", "inject=execve:when=1:delay_enter=400000"];
+    let hold = format!("inject=execve:when={}:delay_enter=400000", if case.is_root { 2 } else { 1 });
+    let hold = ["strace", "-f", "-o", trace.to_str()?, "-e", "trace=execve", "-e", &hold];
     let mut tracer = program.command(&hold, case, bundle).stderr(Stdio::null()).spawn().ok()?;
     std::thread::sleep(Duration::from_millis(250));
     let pid = fs::read_to_string(&trace).ok().and_then(|text| Some(text.split_whitespace().next()?.to_owned()));

@@ -21,7 +21,8 @@ pub(crate) fn make(names: &[&str]) -> Option<TempDir> {
     names.iter().all(|name| add(name, scratch.path())).then_some(scratch)
 }
 
-fn add(name: &str, root: &Path) -> bool {
+/// Adds the host `name` to `root`. False where nodes cannot be made.
+pub(crate) fn add(name: &str, root: &Path) -> bool {
     let from = folder().join(name);
     for entry in fs::read_dir(&from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
         copy(&entry.path(), &root.join(entry.file_name()));
