@@ -81,7 +81,7 @@ fn entries(rule: &SysfsNodes, function: &Path, host: &Host) -> Result<Vec<String
         return Ok(target.into_iter().collect());
     }
     let entries = host.list(&folder, |name| number(name).is_some())?.unwrap_or_default();
-    let mut numbers: Vec<String> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
+    let mut numbers: Vec<String> = entries.iter().filter_map(|entry| number(entry)).collect();
     numbers.sort_by_key(|number| number.parse::<u32>().ok());
     Ok(numbers)
 }
@@ -113,7 +113,7 @@ pub(super) fn numbered(rule: &Numbered, machine: Machine<'_>) -> Result<Vec<Devi
     let (folder, prefix) = before.rsplit_once('/').unwrap_or(("", before));
     let number = |name: &str| name.strip_prefix(prefix)?.strip_suffix(after)?.parse::<u32>().ok();
     let entries = dev.list(Path::new(folder), |name| number(name).is_some())?.unwrap_or_default();
-    let mut numbers: Vec<u32> = entries.iter().filter_map(|entry| number(&entry.name)).collect();
+    let mut numbers: Vec<u32> = entries.iter().filter_map(|entry| number(entry)).collect();
     numbers.sort_unstable();
     if numbers.is_empty() || !has_hardware(rule.hardware.as_ref(), host)? {
         return Ok(Vec::new());

@@ -57,31 +57,34 @@ fn add_folder(
     chosen: &Chosen<'_>,
     mounts: &mut Mounts,
 ) -> Result<()> {
-    let is_library = |name: &str| patterns.iter().any(|pattern| pattern.matches(name)) && is_needed(rule, name, chosen);
-    let entries = root.list(folder, |name| linked_name(name).is_some() || is_library(name))?.unwrap_or_default();
+    let Some(names) = root.names(folder)? else { return Ok(()) };
+    let is_library = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+    let mut libraries: Vec<(&str, bool)> =
+        names.iter().filter(|(name, _)| is_library(name) && is_needed(rule, name, chosen)).collect();
+    libraries.sort_unstable();
     let mut targets = BTreeMap::new();
-    let mut linked: Vec<&str> = Vec::new();
-    for library in entries.iter().filter(|entry| is_library(&entry.name)) {
-        let path = folder.join(&library.name);
-        let target = match library.is_link {
+    for (name, is_link) in libraries {
+        let path = folder.join(name);
+        let target = match is_link {
             true => root.find(&path)?.map(|found| found.path),
             false => Some(path.clone()),
         };
         if let Some(target) = target {
             mounts.add(root, &target, path, Access::Read);
-            targets.insert(stem(&library.name), target);
+            targets.insert(stem(name), target);
         }
     }
-    for link in entries.iter().filter(|entry| entry.is_link && !is_library(&entry.name)) {
-        if let Some((stem, target)) = linked_name(&link.name).and_then(|stem| targets.get_key_value(stem)) {
-            linked.push(stem);
-            mounts.add(root, target, folder.join(&link.name), Access::Read);
+    let mut unlinked: BTreeMap<&str, &PathBuf> = targets.iter().map(|(stem, target)| (*stem, target)).collect();
+    for (name, _) in names.iter().filter(|(_, is_link)| *is_link) {
+        if let Some((stem, target)) = linked_name(name).and_then(|stem| targets.get_key_value(stem)) {
+            mounts.add(root, target, folder.join(name), Access::Read);
+            unlinked.remove(stem);
         }
     }
-    for (stem, target) in targets.iter().filter(|(stem, _)| !linked.contains(stem)) {
+    for (stem, target) in unlinked {
         // A driver's root need not have been set up by ldconfig: then the library itself says its name.
         let own = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(name) = elf::soname(root, target)?.filter(|name| name != own && self::stem(name) == *stem) {
+        if let Some(name) = elf::soname(root, target)?.filter(|name| name != own && self::stem(name) == stem) {
             mounts.add(root, target, folder.join(name), Access::Read);
         }
     }

@@ -11,7 +11,7 @@ use crate::error::Result;
 pub fn nodes(host: &Host, device: &Path) -> Result<Vec<String>> {
     let is_node = |name: &str| number(name, "card").or_else(|| number(name, "renderD")).is_some();
     let entries = host.list(&device.join("drm"), is_node)?.unwrap_or_default();
-    Ok(entries.into_iter().map(|entry| format!("/dev/dri/{}", entry.name)).collect())
+    Ok(entries.into_iter().map(|entry| format!("/dev/dri/{entry}")).collect())
 }
 
 /// The name, in the folder of names that tell where a device is plugged in, of the node at `path` of the PCI function at

@@ -9,14 +9,11 @@ use super::Host;
 use crate::error::Result;
 
 /// Folders of 64-bit libraries, as distributions have them.
-const USUAL: [&str; 6] = [
-    "/usr/lib64",
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/lib64",
-    "/lib/x86_64-linux-gnu",
-    "/lib/aarch64-linux-gnu",
-];
+const USUAL: [&str; 4] = if cfg!(target_arch = "aarch64") {
+    ["/usr/lib64", "/usr/lib/aarch64-linux-gnu", "/lib64", "/lib/aarch64-linux-gnu"]
+} else {
+    ["/usr/lib64", "/usr/lib/x86_64-linux-gnu", "/lib64", "/lib/x86_64-linux-gnu"]
+};
 /// Folders of 32-bit libraries. `/usr/lib` is one where distributions have `lib64` beside it.
 const NARROW: [&str; 4] = ["/usr/lib32", "/usr/lib/i386-linux-gnu", "/usr/lib", "/lib/i386-linux-gnu"];
 const CACHE: &str = "/etc/ld.so.cache";

@@ -7,6 +7,7 @@
 
 pub mod drm;
 pub mod elf;
+pub mod folder;
 pub mod libraries;
 pub mod node;
 pub mod numbers;
@@ -19,12 +20,13 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::{Dir, Type};
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, stat};
 
 use crate::error::{Error, Result};
+
+use folder::Names;
 
 /// The most that is read of one file. What the kernel and `ldconfig` write is far below it.
 const LARGEST: usize = 8 << 20;
@@ -47,15 +49,6 @@ pub struct Found {
     pub path: PathBuf,
     /// Type, owner, numbers.
     pub stat: FileStat,
-}
-
-/// An entry of a folder.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Entry {
-    /// Its name. Names that are not UTF-8 are left out: nothing that is looked for has one.
-    pub name: String,
-    /// Whether it is a symbolic link.
-    pub is_link: bool,
 }
 
 impl Host {
@@ -137,11 +130,21 @@ impl Host {
         Ok(file.map_err(|cause| self.failed("open", path, cause))?.map(|file| Pieces(file.into())))
     }
 
-    /// Those entries of the folder at `path` whose names `keep` wants, by name.
-    pub fn list(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Vec<Entry>>> {
+    /// The names of those entries of the folder at `path` that `keep` wants, in order.
+    pub fn list(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Vec<String>>> {
+        Ok(self.names(path)?.map(|names| {
+            let mut kept: Vec<String> =
+                names.iter().map(|(name, _)| name).filter(|name| keep(name)).map(str::to_owned).collect();
+            kept.sort_unstable();
+            kept
+        }))
+    }
+
+    /// The names of all entries of the folder at `path`.
+    pub fn names(&self, path: &Path) -> Result<Option<Names>> {
         let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
-        let entries = folder.and_then(|folder| folder.map(|folder| entries(folder, keep)).transpose());
-        entries.map_err(|cause| self.failed("list", path, cause))
+        let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder)).transpose());
+        names.map_err(|cause| self.failed("list", path, cause))
     }
 
     /// Whether this process is in the user namespace that the kernel started with: all ids map to themselves.
@@ -153,7 +156,13 @@ impl Host {
 
     fn open_at(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
         let flags = flags | OFlag::O_CLOEXEC;
-        let Some(handle) = &self.handle else { return nix::fcntl::open(path, flags, Mode::empty()) };
+        let Some(handle) = &self.handle else {
+            // libc's open() needs a second call where it does not trust old kernels with O_CLOEXEC.
+            return match openat2(AT_FDCWD, path, OpenHow::new().flags(flags)) {
+                Err(Errno::ENOSYS | Errno::EPERM) => nix::fcntl::open(path, flags, Mode::empty()),
+                opened => opened,
+            };
+        };
         let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(flags).resolve(inside);
         // The kernel gives up where something else renames files meanwhile.
@@ -229,21 +238,6 @@ fn read_all(file: &OwnedFd) -> nix::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn entries(folder: OwnedFd, keep: impl Fn(&str) -> bool) -> nix::Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    for entry in Dir::from_fd(folder)?.iter() {
-        let entry = entry?;
-        if let Ok(name) = entry.file_name().to_str()
-            && !matches!(name, "." | "..")
-            && keep(name)
-        {
-            entries.push(Entry { name: name.to_owned(), is_link: entry.file_type() == Some(Type::Symlink) });
-        }
-    }
-    entries.sort_unstable();
-    Ok(entries)
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -293,10 +287,17 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         symlink("b", root.path().join("a")).unwrap();
         fs::write(root.path().join("b"), "").unwrap();
-        let entry = |name: &str, is_link| Entry { name: name.to_owned(), is_link };
         let host = Host::open(root.path()).unwrap();
-        assert_eq!(host.list(Path::new("/"), |_| true).unwrap(), Some(vec![entry("a", true), entry("b", false)]));
-        assert_eq!(host.list(Path::new("/"), |name| name == "b").unwrap(), Some(vec![entry("b", false)]));
-        assert_eq!(host.list(Path::new("/absent"), |_| true).unwrap(), None);
+        let list = |path: &str, keep: fn(&str) -> bool| host.list(Path::new(path), keep).unwrap();
+        assert_eq!(list("/", |_| true), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(list("/", |name| name == "b"), Some(vec!["b".to_owned()]));
+        assert_eq!(list("/absent", |_| true), None);
+        let names = host.names(Path::new("/")).unwrap().unwrap();
+        let links: Vec<_> = names.iter().filter(|(_, is_link)| *is_link).collect();
+        assert_eq!(links, [("a", true)]);
+        for number in 0..3000 {
+            fs::write(root.path().join(format!("{number:04}-with-a-name-of-some-length")), "").unwrap();
+        }
+        assert_eq!(list("/", |_| true).unwrap().len(), 3002, "a folder of several pieces");
     }
 }

@@ -40,7 +40,7 @@ impl Host {
         let (Some(name), Some(folder)) = (name, path.parent()) else { return Ok(vec![path.to_owned()]) };
         let pattern = Pattern::new(name);
         let entries = self.list(folder, |name| pattern.matches(name))?.unwrap_or_default();
-        Ok(entries.into_iter().map(|entry| folder.join(entry.name)).collect())
+        Ok(entries.into_iter().map(|entry| folder.join(entry)).collect())
     }
 }
 

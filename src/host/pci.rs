@@ -28,7 +28,7 @@ pub fn all(host: &Host) -> Result<Vec<String>> {
 
 fn addresses(host: &Host, folder: &Path) -> Result<Vec<String>> {
     let entries = host.list(folder, is_address)?;
-    let mut addresses: Vec<String> = entries.unwrap_or_default().into_iter().map(|entry| entry.name).collect();
+    let mut addresses: Vec<String> = entries.unwrap_or_default().into_iter().collect();
     sort(&mut addresses);
     Ok(addresses)
 }

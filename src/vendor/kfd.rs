@@ -32,10 +32,10 @@ struct Gpu {
 pub(super) fn devices(vendor: u16, host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
     let number = |name: &str| name.parse::<u32>().ok();
     let mut entries = host.list(Path::new(NODES), |name| number(name).is_some())?.unwrap_or_default();
-    entries.sort_by_key(|entry| number(&entry.name));
+    entries.sort_by_key(|entry| number(entry));
     let mut gpus = Vec::new();
     for entry in entries {
-        let text = match host.read(&Path::new(NODES).join(entry.name).join("properties")) {
+        let text = match host.read(&Path::new(NODES).join(entry).join("properties")) {
             // What the cgroup of this process keeps from it; other GPUs can still be had.
             Err(error) if error.is_denied() => continue,
             text => text?,

@@ -46,7 +46,7 @@ pub(super) fn everything(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>>
     nodes.extend(manager(host, &["config", "monitor"])?.into_iter().flat_map(|device| device.nodes));
     for (folder, prefix) in [("/dev/nvidia-caps", "nvidia-cap"), ("/dev/nvidia-caps-imex-channels", "channel")] {
         let entries = host.list(Path::new(folder), |name| name.starts_with(prefix))?.unwrap_or_default();
-        nodes.extend(entries.into_iter().map(|entry| Node::at(format!("{folder}/{}", entry.name))));
+        nodes.extend(entries.into_iter().map(|entry| Node::at(format!("{folder}/{entry}"))));
     }
     Ok(vec![Device { names: vec!["all".to_owned()], nodes, ..Device::default() }])
 }
@@ -65,8 +65,8 @@ fn manager(host: &Host, what: &[&str]) -> Result<Vec<Device>> {
 fn numbered(host: &Host, folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
     let number = |name: &str| name.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok());
     let mut entries = host.list(folder, |name| number(name).is_some())?.unwrap_or_default();
-    entries.sort_by_key(|entry| number(&entry.name));
-    Ok(entries.into_iter().map(|entry| folder.join(entry.name)).collect())
+    entries.sort_by_key(|entry| number(entry));
+    Ok(entries.into_iter().map(|entry| folder.join(entry)).collect())
 }
 
 /// The node that the `access` file of an instance tells of.

@@ -169,7 +169,7 @@ static DRIVER: Driver = Driver {
 };
 
 const FILES: Files = Files { search: &[], at: None, names: &[], access: Access::Read, classes: &[] };
-const PROGRAMS: Files = Files { search: &["/usr/bin", "/usr/sbin", "/usr/local/bin", "/bin"], ..FILES };
+const PROGRAMS: Files = Files { search: &["/usr/bin", "/usr/sbin", "/usr/local/bin"], ..FILES };
 const CONFIGURATION: &[&str] = &["/etc", "/usr/local/share", "/usr/share"];
 
 static LIBRARIES: Libraries = Libraries {

@@ -24,8 +24,7 @@ struct Information<'a> {
 /// The GPUs and MIG devices of the machine. Indices count in the order of PCI addresses, as NVML's do. A GPU that is split into
 /// MIG devices is given by these alone.
 pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
-    let mut addresses: Vec<String> =
-        host.list(Path::new(GPUS), |_| true)?.unwrap_or_default().into_iter().map(|entry| entry.name).collect();
+    let mut addresses: Vec<String> = host.list(Path::new(GPUS), |_| true)?.unwrap_or_default().into_iter().collect();
     pci::sort(&mut addresses);
     let (mut devices, mut index) = (Vec::new(), 0);
     for address in addresses {

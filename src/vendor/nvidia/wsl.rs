@@ -23,7 +23,7 @@ pub(super) fn devices(host: &Host, _: Wanted<'_>) -> Result<Vec<Device>> {
     }
     let mut files = Vec::new();
     for entry in host.list(Path::new(STORE), |_| true)?.unwrap_or_default() {
-        let folder = Path::new(STORE).join(entry.name);
+        let folder = Path::new(STORE).join(entry);
         if host.find(&folder.join(MARK))?.is_some() {
             files.extend(driver(host, &folder)?);
         }
@@ -42,9 +42,9 @@ fn driver(host: &Host, folder: &Path) -> Result<Vec<File>> {
     let entries = host.list(folder, |name| patterns.iter().any(|pattern| pattern.matches(name)))?.unwrap_or_default();
     let mut files = Vec::new();
     for entry in entries {
-        let path = folder.join(&entry.name).to_string_lossy().into_owned();
-        files.extend(PLACES.iter().filter(|(name, _)| *name == entry.name).map(|(_, place)| file(&path, place)));
-        files.extend(linked_name(&entry.name).map(|name| file(&path, &folder.join(name).to_string_lossy())));
+        let path = folder.join(&entry).to_string_lossy().into_owned();
+        files.extend(PLACES.iter().filter(|(name, _)| *name == entry).map(|(_, place)| file(&path, place)));
+        files.extend(linked_name(&entry).map(|name| file(&path, &folder.join(name).to_string_lossy())));
         files.push(file(&path, &path));
     }
     Ok(files)
