@@ -15,12 +15,32 @@ use crate::vendor::{Role, Vendor, Vendors};
 /// What a request gets.
 #[derive(Debug, Default)]
 pub struct Resolution {
-    /// What is to change in the container. Device nodes may still be incomplete.
-    pub edits: ContainerEdits,
+    /// What is to change in the container, file by file and device by device. Device nodes may still be incomplete.
+    pub parts: Vec<Part>,
     /// What was granted, per wish.
     pub grants: Vec<Grant>,
     /// What the person who runs the machine may want to know.
     pub notes: Vec<String>,
+}
+
+/// The edits for all devices of a file, or for one of them.
+#[derive(Debug)]
+pub struct Part {
+    /// Where they are described.
+    pub file: FileId,
+    /// Whether they are one device's own.
+    pub is_device: bool,
+    /// What is to change.
+    pub edits: ContainerEdits,
+}
+
+impl Resolution {
+    /// All of its edits, in the order in which they are made.
+    pub fn edits(self) -> ContainerEdits {
+        let mut edits = ContainerEdits::default();
+        self.parts.into_iter().for_each(|part| edits.append(part.edits));
+        edits
+    }
 }
 
 /// Devices given for one wish.
@@ -90,7 +110,7 @@ pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Mis
     for ask in &request.asks {
         match chosen(&ask.want, registry) {
             Ok(Choice::Devices(names)) => {
-                let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.edits);
+                let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.parts);
                 missing.extend(absent.into_iter().map(|name| (name, ask.source.clone())));
                 resolution.grants.extend(Some(grant).filter(|grant| !grant.devices.is_empty()));
             }
@@ -103,7 +123,7 @@ pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Mis
                     ));
                 }
                 for file in files {
-                    taken.take_file(file, registry, &mut resolution.edits);
+                    taken.take_file(file, registry, &mut resolution.parts);
                 }
             }
             Err(names) if is_companion(&ask.want) => {
@@ -137,7 +157,7 @@ impl Taken {
         names: Vec<QualifiedName>,
         source: &Source,
         registry: &Registry,
-        edits: &mut ContainerEdits,
+        parts: &mut Vec<Part>,
     ) -> (Grant, Vec<String>) {
         let mut grant = Grant { devices: Vec::new(), source: source.clone(), files: Vec::new() };
         let mut absent = Vec::new();
@@ -151,8 +171,8 @@ impl Taken {
                 grant.files.push(path.to_owned());
             }
             if !self.names.contains(&name) {
-                self.take_file(file, registry, edits);
-                edits.append(of_device);
+                self.take_file(file, registry, parts);
+                parts.push(Part { file, is_device: true, edits: of_device });
                 self.names.push(name.clone());
             }
             grant.devices.push(name);
@@ -160,9 +180,9 @@ impl Taken {
         (grant, absent)
     }
 
-    fn take_file(&mut self, file: FileId, registry: &Registry, edits: &mut ContainerEdits) {
+    fn take_file(&mut self, file: FileId, registry: &Registry, parts: &mut Vec<Part>) {
         if !self.files.contains(&file) {
-            edits.append(registry.global_edits(file));
+            parts.push(Part { file, is_device: false, edits: registry.global_edits(file) });
             self.files.push(file);
         }
     }
@@ -232,8 +252,9 @@ fn of_kind(kind: &Kind, vendor: &Vendor, selection: &Selection, names: &[&str]) 
 }
 
 impl Missing {
-    /// The error that says who asked, what `everything` on this machine has in place of it, and what to do.
-    pub fn explained(self, everything: &Registry, spec_dirs: &[PathBuf]) -> Error {
+    /// The error that says who asked, which files are out of date (`stale`), what `everything` on this machine has in place of
+    /// it, and what to do.
+    pub fn explained(self, everything: &Registry, spec_dirs: &[PathBuf], stale: Vec<String>) -> Error {
         let mut parts = Vec::new();
         let mut sources: Vec<&Source> = Vec::new();
         for (_, source) in &self.0 {
@@ -242,6 +263,7 @@ impl Missing {
             }
         }
         parts.push(format!("asked for by {}", listed(sources.iter().map(ToString::to_string), " and ")));
+        parts.extend(stale);
         let mut kinds: Vec<&str> =
             self.0.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind).collect();
         kinds.dedup();

@@ -114,6 +114,19 @@ impl Registry {
         }
     }
 
+    /// Takes the file at `path` out, as if it described nothing.
+    pub fn forget(&mut self, path: &Path) {
+        for file in self.files.iter_mut().filter(|file| file.path == path) {
+            file.spec.devices.clear();
+            file.spec.container_edits = ContainerEdits::default();
+        }
+    }
+
+    /// Whether `file` was made in memory, and cannot be out of date.
+    pub fn is_made_in_memory(&self, file: FileId) -> bool {
+        self.rank(file) == 0
+    }
+
     /// Whether some file describes a device, or several do in conflict.
     pub fn describes(&self, name: &QualifiedName) -> bool {
         !self.describing(name.kind(), name.device()).is_empty()
@@ -143,7 +156,8 @@ impl Registry {
 
     /// Those of `kind`.
     pub fn files_of(&self, kind: &Kind) -> Vec<FileId> {
-        self.files().filter(|file| self.spec(*file).is_some_and(|spec| spec.kind == *kind)).collect()
+        let is_of_it = |spec: &Spec| spec.kind == *kind && !spec.devices.is_empty();
+        self.files().filter(|file| self.spec(*file).is_some_and(is_of_it)).collect()
     }
 
     /// The devices of `kind` that are wanted and can be had, numbers in the order of their values.

@@ -133,6 +133,11 @@ pub struct DeviceNode {
 }
 
 impl DeviceNode {
+    /// Whether it says all that is needed to make the node.
+    pub fn is_whole(&self) -> bool {
+        !self.node_type.is_empty() && (self.major != 0 || self.node_type == "p")
+    }
+
     /// The path to look at on the host.
     pub fn on_host(&self) -> &str {
         if self.host_path.is_empty() { &self.path } else { &self.host_path }

@@ -111,10 +111,10 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
         parsed.map_err(|why| Error::Usage(format!("{why}; expected vendor/class=name, such as nvidia.com/gpu=0")))?;
     let ask = Ask { source: Source::CommandLine, want: Want::Names(names) };
     let request = Request { asks: vec![ask], ..Request::default() };
-    let resolution = grant(&request, config, Vendors::with(&config.vendor)?)?;
-    for note in &resolution.notes {
+    let granted = grant(&request, config, Vendors::with(&config.vendor)?)?;
+    for note in &granted.notes {
         eprintln!("gpu-ctk: {note}");
     }
-    print(&format!("{:#}\n", json!(resolution.edits)));
+    print(&format!("{:#}\n", json!(granted.edits)));
     Ok(ExitCode::SUCCESS)
 }

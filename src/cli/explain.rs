@@ -11,9 +11,8 @@ use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
-use crate::resolve::Resolution;
 use crate::runtime::bundle::Bundle;
-use crate::runtime::decide;
+use crate::runtime::{Granted, decide};
 use crate::vendor::Vendors;
 
 /// The container to explain.
@@ -43,7 +42,7 @@ fn pair(text: &str) -> std::result::Result<(String, String), String> {
 struct Story {
     request: Option<Request>,
     /// What is granted and the text of the new document, if it changes.
-    outcome: Result<(Resolution, Option<String>)>,
+    outcome: Result<(Granted, Option<String>)>,
 }
 
 impl Explain {
@@ -90,7 +89,7 @@ fn read(bundle: &Path) -> Result<Bundle> {
 fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
     match Request::from_spec(&spec.view(), &config.policy, vendors) {
         Ok(Some(request)) => Story { outcome: decide(spec, &request, config, vendors), request: Some(request) },
-        Ok(None) => Story { request: None, outcome: Ok((Resolution::default(), None)) },
+        Ok(None) => Story { request: None, outcome: Ok((Granted::default(), None)) },
         Err(error) => Story { request: None, outcome: Err(error) },
     }
 }
@@ -123,15 +122,15 @@ impl Story {
         section("policy", refused, if self.asks().is_empty() { "has nothing to judge" } else { "allows it" });
         match &self.outcome {
             Err(error) => section("error, the container would not start", vec![error.to_string()], ""),
-            Ok((resolution, _)) => {
+            Ok((granted, _)) => {
                 let devices = |grant: &crate::resolve::Grant| {
                     let files: Vec<_> = grant.files.iter().map(|file| file.display().to_string()).collect();
                     let files = files.join(", ");
                     grant.devices.iter().map(|device| format!("{device} from {files}")).collect::<Vec<_>>()
                 };
-                section("granted", resolution.grants.iter().flat_map(devices).collect(), "nothing");
-                if !resolution.notes.is_empty() {
-                    section("notes", resolution.notes.clone(), "");
+                section("granted", granted.grants.iter().flat_map(devices).collect(), "nothing");
+                if !granted.notes.is_empty() {
+                    section("notes", granted.notes.clone(), "");
                 }
                 section("changes", diff.lines().map(str::to_owned).collect(), "none, config.json is not touched");
             }
@@ -148,16 +147,16 @@ impl Story {
         });
         let outcome = match &self.outcome {
             Err(error) => json!({"error": error.to_string()}),
-            Ok((resolution, _)) => {
-                let granted = |grant: &crate::resolve::Grant| {
+            Ok((granted, _)) => {
+                let shown = |grant: &crate::resolve::Grant| {
                     json!({
                         "devices": grant.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
                         "files": grant.files, "source": grant.source.to_string(),
                     })
                 };
                 json!({
-                    "granted": resolution.grants.iter().map(granted).collect::<Vec<_>>(),
-                    "notes": resolution.notes, "edits": resolution.edits, "diff": diff,
+                    "granted": granted.grants.iter().map(shown).collect::<Vec<_>>(),
+                    "notes": granted.notes, "edits": granted.edits, "diff": diff,
                 })
             }
         };

@@ -6,7 +6,7 @@
 use std::cell::OnceCell;
 use std::path::Path;
 
-use nix::sys::stat::SFlag;
+use nix::sys::stat::{SFlag, major};
 
 use super::Chosen;
 use crate::cdi::{ContainerEdits, DeviceNode};
@@ -23,7 +23,7 @@ pub(super) struct Nodes<'a> {
     configured: Option<Host>,
     joins_groups: bool,
     chosen: &'a Chosen<'a>,
-    /// The text of `/proc/devices`, read where a node is absent.
+    /// The text of `/proc/devices`, read for nodes with a number.
     numbers: OnceCell<String>,
 }
 
@@ -75,7 +75,11 @@ impl<'a> Nodes<'a> {
     fn node(&self, path: &str, place: &str, number: Option<Number>) -> Result<Option<DeviceNode>> {
         let node = match (self.present(path)?, number) {
             (None, Some(number)) => self.promised(path, number)?,
-            (node, _) => node,
+            // A node that somebody made once and for all outlives the driver's number.
+            (Some((_, major)), Some(number)) if self.major(number)?.is_some_and(|is| is != major) => {
+                self.promised(path, number)?
+            }
+            (node, _) => node.map(|(node, _)| node),
         };
         Ok(node.map(|node| match place {
             "" => node,
@@ -88,7 +92,8 @@ impl<'a> Nodes<'a> {
         self.configured.iter().chain(found.filter(|_| self.configured.is_none()))
     }
 
-    fn present(&self, path: &str) -> Result<Option<DeviceNode>> {
+    /// The node at `path`, and its major number.
+    fn present(&self, path: &str) -> Result<Option<(DeviceNode, i64)>> {
         const FOR_EVERYBODY: u32 = 0o006;
         for place in self.places() {
             let on_host = place.named(Path::new(path));
@@ -97,27 +102,20 @@ impl<'a> Nodes<'a> {
             let Some(stat) = stat.filter(|stat| is_device(stat.st_mode)) else { continue };
             let is_for_a_group = self.joins_groups && stat.st_mode & FOR_EVERYBODY != FOR_EVERYBODY;
             let host_path = on_host.to_string_lossy();
-            return Ok(Some(DeviceNode {
+            let node = DeviceNode {
                 path: path.to_owned(),
                 host_path: if host_path == path { String::new() } else { host_path.into_owned() },
                 gid: Some(stat.st_gid).filter(|gid| is_for_a_group && *gid != 0),
                 ..DeviceNode::default()
-            }));
+            };
+            return Ok(Some((node, i64::try_from(major(stat.st_rdev)).unwrap_or_default())));
         }
         Ok(None)
     }
 
     /// A node that nobody has made yet, of a driver that is loaded.
     fn promised(&self, path: &str, number: Number) -> Result<Option<DeviceNode>> {
-        let text = match self.numbers.get() {
-            Some(text) => text,
-            None => {
-                let text = numbers::read(self.host)?;
-                self.numbers.get_or_init(|| text)
-            }
-        };
-        let major = number.drivers.iter().find_map(|driver| numbers::major(text, driver));
-        Ok(major.map(|major| DeviceNode {
+        Ok(self.major(number)?.map(|major| DeviceNode {
             path: path.to_owned(),
             node_type: "c".to_owned(),
             major,
@@ -125,6 +123,18 @@ impl<'a> Nodes<'a> {
             file_mode: Some(number.mode),
             ..DeviceNode::default()
         }))
+    }
+
+    /// The major number that the driver has, if it is loaded.
+    fn major(&self, number: Number) -> Result<Option<i64>> {
+        let text = match self.numbers.get() {
+            Some(text) => text,
+            None => {
+                let text = numbers::read(self.host)?;
+                self.numbers.get_or_init(|| text)
+            }
+        };
+        Ok(number.drivers.iter().find_map(|driver| numbers::major(text, driver)))
     }
 }
 

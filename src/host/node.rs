@@ -8,18 +8,28 @@ use std::path::Path;
 
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::Host;
-use crate::cdi::{ContainerEdits, DeviceNode};
+use super::{Host, numbers};
+use crate::cdi::DeviceNode;
 use crate::error::{Error, Result, reason};
 
-/// Completes every device node of `edits` from `host`: type, numbers, mode. Returns a note for each number that was stale.
-pub fn complete(edits: &mut ContainerEdits, host: &Host) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
-    for node in &mut edits.device_nodes {
-        let found = host.lstat(Path::new(node.on_host())).map(|stat| stat.map(Found::from));
-        notes.extend(completed(node, found)?);
-    }
-    Ok(notes)
+/// Completes `node` from `host`: type, numbers, mode. Returns a note where its number was stale.
+pub fn complete(node: &mut DeviceNode, host: &Host) -> Result<Completed> {
+    let found = host.lstat(Path::new(node.on_host())).map(|stat| stat.map(Found::from));
+    completed(node, found, &|major| Ok(numbers::is_given(&numbers::read(host)?, major)))
+}
+
+/// Whether `node` has a number, and the kernel a driver for it.
+pub fn is_driven(node: &DeviceNode, host: &Host) -> Result<bool> {
+    Ok(node.is_whole() && numbers::is_given(&numbers::read(host)?, node.major))
+}
+
+/// How a node stands to the host's.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// All is known of it. A note where the host and the description differ about its number.
+    Whole(Option<String>),
+    /// The host has none. What is known of it is what its description says.
+    Absent,
 }
 
 /// What the host has at a node's path.
@@ -53,19 +63,23 @@ impl From<FileStat> for Found {
     }
 }
 
-fn completed(node: &mut DeviceNode, found: io::Result<Option<Found>>) -> Result<Option<String>> {
+/// `is_driven` says whether the kernel has a driver for a major number.
+fn completed(
+    node: &mut DeviceNode,
+    found: io::Result<Option<Found>>,
+    is_driven: &dyn Fn(i64) -> Result<bool>,
+) -> Result<Completed> {
     let path = node.on_host().to_owned();
     let failed = |why: &str| Error::Inject(format!("failed to stat CDI host device \"{path}\": {why}"));
-    let is_whole = !node.node_type.is_empty() && (node.major != 0 || node.node_type == "p");
+    let is_whole = node.is_whole();
     let host = match found {
         Ok(Some(host)) => host,
-        Ok(None) if is_whole => return Ok(None),
-        Ok(None) => return Err(failed("not found; is the driver loaded, or is the CDI file out of date?")),
+        Ok(None) => return Ok(Completed::Absent),
         Err(cause) => return Err(failed(&reason(&cause))),
     };
     let letter = match host.letter {
         Some(letter) => letter,
-        None if is_whole => return Ok(None),
+        None if is_whole => return Ok(Completed::Whole(None)),
         None if host.is_link => return Err(failed("a symbolic link; the CDI file must name the device node itself")),
         None => return Err(failed("not a device node")),
     };
@@ -74,7 +88,7 @@ fn completed(node: &mut DeviceNode, found: io::Result<Option<Found>>) -> Result<
         node.node_type = letter.to_owned();
     } else if node.node_type != letter {
         return match is_whole {
-            true => Ok(None),
+            true => Ok(Completed::Whole(None)),
             false => Err(Error::Inject(format!(
                 "CDI device (\"{}\", \"{path}\"), host type mismatch ({}, {letter})",
                 node.path, node.node_type
@@ -82,17 +96,22 @@ fn completed(node: &mut DeviceNode, found: io::Result<Option<Found>>) -> Result<
         };
     }
     if letter == "p" || (node.major, node.minor) == (host.major, host.minor) {
-        return Ok(None);
+        return Ok(Completed::Whole(None));
     }
-    let stale = (node.major != 0).then(|| {
+    let differ = |whose: &str| {
         let (is, was) = ((host.major, host.minor), (node.major, node.minor));
         format!(
-            "{path} is {}:{} on the host, not {}:{} as its CDI file says; the host's numbers are used",
+            "{path} is {}:{} on the host, not {}:{} as it is described; {whose} numbers are used",
             is.0, is.1, was.0, was.1
         )
-    });
+    };
+    // A node that somebody made once and for all outlives the driver's number.
+    if node.major != 0 && host.major != node.major && !is_driven(host.major)? && is_driven(node.major)? {
+        return Ok(Completed::Whole(Some(differ("no driver has the host's any more, and the described"))));
+    }
+    let note = (node.major != 0).then(|| differ("the host's"));
     (node.major, node.minor) = (host.major, host.minor);
-    Ok(stale)
+    Ok(Completed::Whole(note))
 }
 
 #[cfg(test)]
@@ -114,7 +133,6 @@ mod tests {
             ("nothing given", node("", 0, 0), Some(char_node(1, 3)), whole(1, 3), false),
             ("type given", node("c", 0, 0), Some(char_node(1, 3)), whole(1, 3), false),
             ("a lone minor", node("c", 0, 9), Some(char_node(1, 3)), whole(1, 3), false),
-            ("all given, node absent", node("c", 9, 9), None, node("c", 9, 9), false),
             ("all given and right", node("c", 1, 3), Some(char_node(1, 3)), whole(1, 3), false),
             ("all given but stale", node("c", 9, 9), Some(char_node(1, 3)), whole(1, 3), true),
             ("numbers given, type not", node("", 9, 9), Some(char_node(1, 3)), whole(1, 3), true),
@@ -127,9 +145,27 @@ mod tests {
             ),
         ] {
             let mut node = given;
-            let note = completed(&mut node, Ok(host)).unwrap();
+            let Completed::Whole(note) = completed(&mut node, Ok(host), &|_| Ok(true)).unwrap() else {
+                panic!("{what}")
+            };
             assert_eq!(node, expected, "{what}");
             assert_eq!(note.is_some(), is_stale, "{what}");
+        }
+        for mut absent in [node("c", 9, 9), node("", 0, 0)] {
+            assert_eq!(completed(&mut absent, Ok(None), &|_| Ok(true)).unwrap(), Completed::Absent);
+        }
+    }
+
+    #[test]
+    fn a_node_of_a_number_that_no_driver_has_any_more_is_not_believed() {
+        for (driven, expected) in [(&[9][..], (9, 0)), (&[1, 9], (1, 3)), (&[1], (1, 3)), (&[], (1, 3))] {
+            let mut node = node("c", 9, 0);
+            let is_driven = |major| Ok(driven.contains(&major));
+            assert!(matches!(
+                completed(&mut node, Ok(Some(char_node(1, 3))), &is_driven),
+                Ok(Completed::Whole(Some(_)))
+            ));
+            assert_eq!((node.major, node.minor), expected, "{driven:?}");
         }
     }
 
@@ -138,7 +174,6 @@ mod tests {
         let link = Found { letter: None, is_link: true, major: 0, minor: 0, mode: 0o777 };
         let file = Found { is_link: false, ..link };
         for (given, host, message) in [
-            (node("", 0, 0), Ok(None), "failed to stat CDI host device \"/dev/n\": not found"),
             (node("", 0, 0), Ok(Some(link)), "failed to stat CDI host device \"/dev/n\": a symbolic link"),
             (node("", 0, 0), Ok(Some(file)), "failed to stat CDI host device \"/dev/n\": not a device node"),
             (
@@ -148,7 +183,7 @@ mod tests {
             ),
             (node("c", 1, 3), Err(io::Error::from_raw_os_error(libc::EACCES)), "access denied"),
         ] {
-            let error = completed(&mut given.clone(), host).unwrap_err().to_string();
+            let error = completed(&mut given.clone(), host, &|_| Ok(true)).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
         }
     }

@@ -19,6 +19,13 @@ pub fn major(devices: &str, driver: &str) -> Option<i64> {
     pairs.find(|(_, name)| *name == driver)?.0.parse().ok()
 }
 
+/// Whether some driver has this major number, in the text of `/proc/devices`.
+pub fn is_given(devices: &str, major: i64) -> bool {
+    let characters = devices.lines().take_while(|line| *line != "Block devices:");
+    let mut numbers = characters.filter_map(|line| line.trim().split_once(' ')?.0.parse::<i64>().ok());
+    numbers.any(|number| number == major)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -30,5 +37,8 @@ mod tests {
             assert_eq!(major(text, driver), expected, "{driver}");
         }
         assert_eq!(major("", "mem"), None);
+        for (number, expected) in [(1, true), (236, true), (8, false), (2, false)] {
+            assert_eq!(is_given(text, number), expected, "{number}");
+        }
     }
 }

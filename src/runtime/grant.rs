@@ -1,58 +1,95 @@
-//! What a request gets on this machine: the CDI files, completed by descriptions made from the machine, resolved.
+//! What a request gets on this machine: the CDI files, completed by descriptions made from the machine, resolved, and looked at
+//! whether they still hold.
 //!
 //! Reads CDI files and the machine, writes nothing.
 
 use std::path::Path;
 
-use crate::cdi::{Kind, Registry};
+use super::stale::{self, Stale};
+use crate::cdi::{ContainerEdits, Kind, Registry};
 use crate::config::{Config, Generate};
 use crate::error::Result;
 use crate::generate::{self, Chosen, Machine};
-use crate::host::{Host, node};
+use crate::host::Host;
 use crate::request::Request;
-use crate::resolve::{self, Resolution};
+use crate::resolve::{self, Grant, Resolution, Undescribed};
 use crate::vendor::{Vendor, Vendors};
+
+/// What a request gets.
+#[derive(Debug, Default)]
+pub struct Granted {
+    /// What is to change in the container: nodes are complete, mounts are where the low-level runtime finds them.
+    pub edits: ContainerEdits,
+    /// What was granted, per wish.
+    pub grants: Vec<Grant>,
+    /// What the person who runs the machine may want to know.
+    pub notes: Vec<String>,
+}
 
 /// Whether a device of a kind is wanted.
 type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 
-/// What `request` gets: edits whose nodes are complete and whose mounts are where the low-level runtime finds them. Errors are
-/// [`crate::error::Error::Unresolvable`], and a machine that cannot be read.
-pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Resolution> {
+/// What `request` gets. Errors are [`crate::error::Error::Unresolvable`], a description that is out of date and cannot be
+/// made anew, and a machine that cannot be read.
+pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
     let host = Host::open(&config.host.root)?;
     let machine = Machine { host: &host, roots: &config.host };
+    let can_describe = |kind: &Kind| {
+        config.inject.generate != Generate::Never
+            && vendors.by_kind(kind).is_some_and(|known| !known.recipes.is_empty())
+    };
     let wants = |kind: &Kind, device: &str| resolve::wants(request, kind, device);
-    let mut registry = files(config, vendors, &wants);
-    let mut generated = Vec::new();
-    while config.inject.generate != Generate::Never
-        && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors)
-    {
-        describe(vendor, &kind, &mut registry, machine, &wants, request)?;
-        generated.push((vendor, kind));
-    }
-    let mut resolution = match resolve::resolve(request, &registry) {
-        Ok(resolution) => resolution,
-        Err(missing) => {
-            let mut everything = files(config, vendors, &|_, _| true);
-            for (vendor, kind) in generated {
-                describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
+    let mut registry = files(config, &can_describe, &wants);
+    let mut generated: Vec<Undescribed> = Vec::new();
+    let mut stale: Vec<Stale> = Vec::new();
+    let resolution = loop {
+        while config.inject.generate != Generate::Never
+            && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors)
+        {
+            describe(vendor, &kind, &mut registry, machine, &wants, request)?;
+            generated.push((vendor, kind));
+        }
+        let mut resolution = match resolve::resolve(request, &registry) {
+            Ok(resolution) => resolution,
+            Err(missing) => {
+                let mut everything = files(config, &can_describe, &|_, _| true);
+                stale.iter().for_each(|stale| everything.forget(&stale.file));
+                for (vendor, kind) in generated {
+                    describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
+                }
+                return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale)));
             }
-            return Err(missing.explained(&everything, &config.cdi.spec_dirs));
+        };
+        match stale::complete(&mut resolution, &registry, &host, &can_describe)? {
+            None => break resolution,
+            Some(found) => {
+                registry.forget(&found.file);
+                stale.push(found);
+            }
         }
     };
-    resolution.notes.extend(node::complete(&mut resolution.edits, &host)?);
-    for mount in &mut resolution.edits.mounts {
+    Ok(granted(resolution, told(&stale), &host))
+}
+
+fn told(stale: &[Stale]) -> Vec<String> {
+    let told =
+        |stale: &Stale| format!("{} is out of date and not used: {} is not there", stale.file.display(), stale.missing);
+    stale.iter().map(told).collect()
+}
+
+fn granted(mut resolution: Resolution, mut notes: Vec<String>, host: &Host) -> Granted {
+    notes.append(&mut resolution.notes);
+    let grants = std::mem::take(&mut resolution.grants);
+    let mut edits = resolution.edits();
+    for mount in &mut edits.mounts {
         mount.host_path = host.real(Path::new(&mount.host_path)).to_string_lossy().into_owned();
     }
-    Ok(resolution)
+    Granted { edits, grants, notes }
 }
 
 /// What the CDI files say, but for what is to be generated in any case.
-fn files(config: &Config, vendors: Vendors, wants: Wants<'_>) -> Registry {
-    let is_generated = |kind: &Kind| {
-        config.inject.generate == Generate::Always
-            && vendors.by_kind(kind).is_some_and(|known| !known.recipes.is_empty())
-    };
+fn files(config: &Config, can_describe: &dyn Fn(&Kind) -> bool, wants: Wants<'_>) -> Registry {
+    let is_generated = |kind: &Kind| config.inject.generate == Generate::Always && can_describe(kind);
     Registry::load(&config.cdi.spec_dirs, &|kind, device| wants(kind, device) && !is_generated(kind))
 }
 

@@ -13,8 +13,9 @@ pub mod exec;
 mod grant;
 pub mod invocation;
 mod report;
+mod stale;
 
-pub use grant::grant;
+pub use grant::{Granted, grant};
 
 use std::convert::Infallible;
 use std::ffi::OsString;
@@ -29,7 +30,6 @@ use crate::host::Host;
 use crate::oci::Spec;
 use crate::oci::apply::Changes;
 use crate::request::Request;
-use crate::resolve::Resolution;
 use crate::vendor::Vendors;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
@@ -79,14 +79,14 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     for refusal in &request.refusals {
         log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
     }
-    let (resolution, text) = decide(&spec, &request, config, known)?;
-    for note in &resolution.notes {
+    let (granted, text) = decide(&spec, &request, config, known)?;
+    for note in &granted.notes {
         log::warn!("container={container} {note}");
     }
     if let Some(text) = text {
         bundle.replace(&text)?;
     }
-    for grant in resolution.grants {
+    for grant in granted.grants {
         log::info!("grant container={container} {grant}");
     }
     Ok(())
@@ -99,14 +99,14 @@ pub fn decide(
     request: &Request,
     config: &Config,
     vendors: Vendors,
-) -> Result<(Resolution, Option<String>)> {
-    let resolution = grant(request, config, vendors)?;
+) -> Result<(Granted, Option<String>)> {
+    let granted = grant(request, config, vendors)?;
     let text = spec.apply(&Changes {
-        edits: &resolution.edits,
+        edits: &granted.edits,
         replaced_hooks: &request.replaced_hooks,
         idmap: spec.has_user_namespace() && Host::is_initial_user_namespace()?,
     })?;
-    Ok((resolution, text))
+    Ok((granted, text))
 }
 
 /// The configuration that the low-level runtime will read.

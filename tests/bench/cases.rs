@@ -111,15 +111,17 @@ fn config_json(env: &[&str]) -> Value {
 }
 
 /// A host with eight GPUs as NVIDIA's toolkit describes one: 20 KB.
-fn eight_gpus() -> Value {
+fn eight_gpus(folder: &Path) -> Value {
     let node = |path: String| json!({"path": path, "hostPath": "/dev/null", "type": "c", "major": 1, "minor": 3, "fileMode": 438, "permissions": "rwm"});
     let gpu = |i: usize| {
         let nodes = [format!("/dev/nvidia{i}"), format!("/dev/dri/card{i}"), format!("/dev/dri/renderD{}", 128 + i)];
         json!({"name": i.to_string(), "containerEdits": {"deviceNodes": nodes.map(node)}})
     };
     let mount = |i: usize| {
-        let path = format!("/usr/lib/x86_64-linux-gnu/libnvidia-some-library-{i:02}.so.590.44.01");
-        json!({"hostPath": path, "containerPath": path, "options": ["ro", "nosuid", "nodev", "rbind", "rprivate"]})
+        let name = format!("libnvidia-some-library-{i:02}.so.590.44.01");
+        let (there, place) = (folder.join(&name), format!("/usr/lib/x86_64-linux-gnu/{name}"));
+        fs::write(&there, "").expect("a library");
+        json!({"hostPath": there, "containerPath": place, "options": ["ro", "nosuid", "nodev", "rbind", "rprivate"]})
     };
     let hook = |args: &[&str]| json!({"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook", "args": args, "env": ["NVIDIA_CTK_DEBUG=false"]});
     let control =
@@ -184,11 +186,11 @@ const DRIVER: [&str; 24] = [
 ];
 
 fn eight_gpus_json(folder: &Path) {
-    fs::write(folder.join("nvidia.json"), eight_gpus().to_string()).expect("a CDI file");
+    fs::write(folder.join("nvidia.json"), eight_gpus(folder).to_string()).expect("a CDI file");
 }
 
 fn eight_gpus_yaml(folder: &Path) {
-    let spec: gpu_runc::cdi::Spec = serde_json::from_value(eight_gpus()).expect("a spec");
+    let spec: gpu_runc::cdi::Spec = serde_json::from_value(eight_gpus(folder)).expect("a spec");
     fs::write(folder.join("nvidia.yaml"), gpu_runc::cdi::write::to_yaml(&spec)).expect("a CDI file");
 }
 

@@ -5,44 +5,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use gpu_runc::cdi;
 use serde_json::{Value, json};
 
-use crate::hosts;
-
-/// A configuration for the host at `root`, with no CDI file but those in `root`/cdi.
-fn configure(root: &Path, more: &str) {
-    let base = format!(
-        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{:?}]\n[host]\nroot = {root:?}\n",
-        root.join("cdi")
-    );
-    fs::write(root.join("gpu-runc.toml"), base + more).unwrap();
-}
-
-fn ctk(root: &Path, args: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
-    command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root).args(args).output().unwrap()
-}
-
-/// What becomes of the config.json of a container with this environment; the error is what stderr says.
-fn create(root: &Path, env: &[&str]) -> Result<Value, String> {
-    let config = json!({"ociVersion": "1.2.0", "process": {"env": env, "user": {"uid": 0, "gid": 0}}, "linux": {}});
-    fs::write(root.join("config.json"), config.to_string()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
-    let command = command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root);
-    let output = command.args(["create", "c"]).output().unwrap();
-    match output.status.success() {
-        true => Ok(serde_json::from_slice(&fs::read(root.join("config.json")).unwrap()).unwrap()),
-        false => Err(String::from_utf8(output.stderr).unwrap()),
-    }
-}
-
-fn paths<'a>(container: &'a Value, pointer: &str, member: &str) -> Vec<&'a str> {
-    let entries = container.pointer(pointer).and_then(Value::as_array);
-    entries.into_iter().flatten().map(|entry| entry[member].as_str().unwrap()).collect()
-}
+use crate::hosts::{self, configure, create, ctk, paths};
 
 fn check(name: &str) -> Result<(), String> {
     let Some(host) = hosts::make(&[name]) else { return Ok(()) };

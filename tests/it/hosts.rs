@@ -6,8 +6,10 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
 
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// Where the hosts are.
@@ -64,4 +66,36 @@ fn copy(from: &Path, to: &Path) {
     } else {
         fs::copy(from, to).unwrap();
     }
+}
+
+/// A configuration for the host at `root`, with no CDI file but those in `root`/cdi.
+pub(crate) fn configure(root: &Path, more: &str) {
+    let base = format!(
+        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{:?}]\n[host]\nroot = {root:?}\n",
+        root.join("cdi")
+    );
+    fs::write(root.join("gpu-runc.toml"), base + more).unwrap();
+}
+
+pub(crate) fn ctk(root: &Path, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
+    command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root).args(args).output().unwrap()
+}
+
+/// What becomes of the config.json of a container with this environment; the error is what stderr says.
+pub(crate) fn create(root: &Path, env: &[&str]) -> Result<Value, String> {
+    let config = json!({"ociVersion": "1.2.0", "process": {"env": env, "user": {"uid": 0, "gid": 0}}, "linux": {}});
+    fs::write(root.join("config.json"), config.to_string()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
+    let command = command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root);
+    let output = command.args(["create", "c"]).output().unwrap();
+    match output.status.success() {
+        true => Ok(serde_json::from_slice(&fs::read(root.join("config.json")).unwrap()).unwrap()),
+        false => Err(String::from_utf8(output.stderr).unwrap()),
+    }
+}
+
+pub(crate) fn paths<'a>(container: &'a Value, pointer: &str, member: &str) -> Vec<&'a str> {
+    let entries = container.pointer(pointer).and_then(Value::as_array);
+    entries.into_iter().flatten().map(|entry| entry[member].as_str().unwrap()).collect()
 }

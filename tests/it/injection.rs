@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use gpu_runc::cdi::{ContainerEdits, Device, Kind, QualifiedName, Registry, Spec};
-use gpu_runc::host::{Host, node};
+use gpu_runc::host::Host;
+use gpu_runc::host::node::{self, Completed};
 use gpu_runc::oci;
 use gpu_runc::oci::apply::Changes;
 use gpu_runc::request::{Ask, Request, Source, Want};
@@ -35,12 +36,18 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
     let registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
-    let mut resolution = resolve::resolve(&request, &registry)
-        .map_err(|missing| missing.explained(&Registry::load_all(&dirs), &dirs).to_string())?;
-    node::complete(&mut resolution.edits, &Host::open(Path::new("/")).unwrap()).map_err(|error| error.to_string())?;
+    let resolution = resolve::resolve(&request, &registry)
+        .map_err(|missing| missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new()).to_string())?;
+    let mut edits = resolution.edits();
+    for device_node in &mut edits.device_nodes {
+        let completed = node::complete(device_node, &Host::open(Path::new("/")).unwrap());
+        if completed.map_err(|error| error.to_string())? == Completed::Absent && !device_node.is_whole() {
+            return Err(format!("{} is not found", device_node.on_host()));
+        }
+    }
     let apply = |text: &str| {
         let spec = oci::Spec::parse(text, Path::new("config.json")).unwrap();
-        let changes = Changes { edits: &resolution.edits, replaced_hooks: &[], idmap: true };
+        let changes = Changes { edits: &edits, replaced_hooks: &[], idmap: true };
         spec.apply(&changes).map_err(|error| error.to_string()).map(|after| after.unwrap_or_else(|| text.to_owned()))
     };
     let once = apply(text)?;
@@ -255,7 +262,7 @@ fn what_cannot_be_injected_is_an_error_and_changes_nothing() {
             "a missing host node",
             json!({"deviceNodes": [{"path": "/dev/absent-npu"}]}),
             N0,
-            "failed to inject devices: failed to stat CDI host device \"/dev/absent-npu\": not found",
+            "/dev/absent-npu is not found",
         ),
         (
             "another type on the host",
@@ -384,5 +391,5 @@ fn specs_made_in_memory_resolve_like_files() {
     registry.add(spec, "made in memory");
     let ask = Ask { source: Source::CommandLine, want: Want::Names(vec![kind.device("n0").unwrap()]) };
     let resolution = resolve::resolve(&Request { asks: vec![ask], ..Request::default() }, &registry).unwrap();
-    assert_eq!(resolution.edits, edits);
+    assert_eq!(resolution.edits(), edits);
 }

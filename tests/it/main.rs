@@ -25,3 +25,4 @@ mod injection;
 mod layers;
 mod passthrough;
 mod scratch;
+mod stale;

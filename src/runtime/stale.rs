@@ -1,0 +1,111 @@
+//! Whether what CDI files say still holds on this machine, as far as a container needs it; and what they leave open, read from it.
+//!
+//! Only looks: what becomes of a file that is out of date is decided by the caller.
+
+use std::path::{Path, PathBuf};
+
+use crate::cdi::{Kind, Mount, Registry};
+use crate::error::{Error, Quoted, Result};
+use crate::host::Host;
+use crate::host::node::{self, Completed};
+use crate::resolve::{Part, Resolution};
+
+/// A file that is out of date.
+#[derive(Debug)]
+pub(super) struct Stale {
+    /// Where it is.
+    pub file: PathBuf,
+    /// What is not there any more.
+    pub missing: String,
+}
+
+/// Completes the device nodes of `resolution`, adds notes about their numbers, and looks whether everything is there that its
+/// files name. Returns the first file of a kind that can be described anew (`can_renew`) and is out of date; for other kinds
+/// that is an error, unless the container can do without.
+pub(super) fn complete(
+    resolution: &mut Resolution,
+    registry: &Registry,
+    host: &Host,
+    can_renew: &dyn Fn(&Kind) -> bool,
+) -> Result<Option<Stale>> {
+    for Part { file, is_device, edits } in &mut resolution.parts {
+        if registry.is_made_in_memory(*file) {
+            // A moment ago, with the numbers that count.
+            for node in edits.device_nodes.iter_mut().filter(|node| !node.is_whole()) {
+                node::complete(node, host)?;
+            }
+            continue;
+        }
+        let renewable = registry.spec(*file).is_some_and(|spec| can_renew(&spec.kind));
+        for mount in edits.mounts.iter().filter(|mount| is_bind(mount)) {
+            if is_absent(&mount.host_path, host)? {
+                let missing = Quoted(&mount.host_path).to_string();
+                match renewable {
+                    true => return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing })),
+                    false => return Err(out_of_date(registry.path(*file), &missing)),
+                }
+            }
+        }
+        for node in &mut edits.device_nodes {
+            match node::complete(node, host)? {
+                Completed::Whole(note) => resolution.notes.extend(note),
+                // Nodes that go with any device may not have been made yet; the driver has their number.
+                Completed::Absent if !*is_device && node::is_driven(node, host)? => {}
+                Completed::Absent if renewable => {
+                    let missing = Quoted(node.on_host()).to_string();
+                    return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing }));
+                }
+                // Its description says all that is needed to make it.
+                Completed::Absent if node.is_whole() => {}
+                Completed::Absent => {
+                    let what = format!("failed to stat CDI host device {}: not found", Quoted(node.on_host()));
+                    let file = registry.path(*file).display();
+                    let advice = "load the driver, or write the file anew";
+                    return Err(Error::Inject(format!("{what}, which {file} names; {advice}")));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the source is a path of the machine; other file systems have a name of their own there.
+fn is_bind(mount: &Mount) -> bool {
+    matches!(mount.mount_type.as_str(), "" | "none" | "bind") && mount.host_path.starts_with('/')
+}
+
+fn is_absent(path: &str, host: &Host) -> Result<bool> {
+    match host.find(Path::new(path)) {
+        // What is kept from this user, the low-level runtime may have its own means to mount.
+        Err(error) if error.is_denied() => Ok(false),
+        found => Ok(found?.is_none()),
+    }
+}
+
+fn out_of_date(file: &Path, missing: &str) -> Error {
+    Error::Inject(format!(
+        "{} is out of date: {missing}, which it mounts, is not there; write it anew with the vendor's tool or \"gpu-ctk cdi \
+         generate\", or install the driver again",
+        file.display()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_of_the_machine_are_looked_at() {
+        for (source, mount_type, expected) in [
+            ("/usr/lib/libx.so", "", true),
+            ("/usr/lib/libx.so", "bind", true),
+            ("/usr/lib/libx.so", "none", true),
+            ("tmpfs", "tmpfs", false),
+            ("/dev/sda1", "ext4", false),
+            ("libx.so", "", false),
+        ] {
+            let mount = Mount { host_path: source.into(), mount_type: mount_type.into(), ..Mount::default() };
+            assert_eq!(is_bind(&mount), expected, "{source} {mount_type}");
+        }
+    }
+}
