@@ -19,6 +19,7 @@ use crate::oci::view::View;
 use crate::vendor::{Vendor, Vendors};
 
 use gathering::Gathering;
+use requirements::Requirement;
 
 mod annotations;
 mod classes;
@@ -30,6 +31,7 @@ mod gpus;
 mod hooks;
 mod mounts;
 mod policy;
+pub mod requirements;
 mod visible;
 
 /// All that one container asks for. `None` in place of it means that nothing else on the machine need be looked at.
@@ -43,6 +45,8 @@ pub struct Request {
     pub refusals: Vec<Refusal>,
     /// The classes of their drivers' files that the container needs, for the vendors of which it chose some.
     pub classes: Vec<(&'static Vendor, Vec<String>)>,
+    /// What the image asks of drivers, whether their devices are asked for or not.
+    pub requirements: Vec<Requirement>,
 }
 
 /// One source's wish.
@@ -133,6 +137,7 @@ impl Request {
         let Some(mut request) = gathering.into_request() else { return Ok(None) };
         if !request.asks.is_empty() {
             request.classes = classes::chosen(view, vendors)?;
+            request.requirements = requirements::gather(view, vendors);
         }
         Ok(Some(request))
     }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::generate::{self, Chosen, Machine};
 use crate::host::Host;
 use crate::request::Request;
-use crate::resolve::{self, Grant, Resolution, Undescribed};
+use crate::resolve::{self, Grant, Part, Resolution, Undescribed};
 use crate::vendor::{Vendor, Vendors};
 
 /// What a request gets.
@@ -68,7 +68,30 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
             }
         }
     };
-    Ok(granted(resolution, told(&stale), &host))
+    let mut notes = told(&stale);
+    notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
+    Ok(granted(resolution, notes, &host))
+}
+
+/// Checks what the image requires of the drivers whose devices, or files, the container gets. Returns notes.
+fn checked(
+    request: &Request,
+    resolution: &Resolution,
+    registry: &Registry,
+    vendors: Vendors,
+    host: &Host,
+) -> Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for requirement in &request.requirements {
+        let is_of_it = |part: &Part| {
+            let kind = registry.spec(part.file).map(|spec| &spec.kind);
+            kind.and_then(|kind| vendors.by_kind(kind)) == Some(requirement.vendor)
+        };
+        if let Some(rule) = requirement.vendor.requirements.filter(|_| resolution.parts.iter().any(is_of_it)) {
+            notes.extend(requirement.check(&(rule.properties)(host)?)?);
+        }
+    }
+    Ok(notes)
 }
 
 fn told(stale: &[Stale]) -> Vec<String> {

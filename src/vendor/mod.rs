@@ -7,6 +7,9 @@
 
 use std::borrow::Cow;
 
+use crate::error::Result;
+use crate::host::Host;
+
 mod amd;
 mod ascend;
 mod described;
@@ -49,6 +52,8 @@ pub struct Vendor {
     pub canonical: fn(&str) -> Cow<'_, str>,
     /// How a container says which of the driver's files it needs. `None`: it gets all.
     pub classes: Option<&'static Classes>,
+    /// What images may ask of its driver.
+    pub requirements: Option<&'static Requirements>,
     /// How its devices are described where no CDI file does; the first that finds any counts. None: only CDI files can.
     pub recipes: &'static [&'static Recipe],
 }
@@ -127,6 +132,25 @@ pub struct LegacyHooks {
     pub cli: &'static str,
 }
 
+/// What images may ask of a vendor's driver, in variables that begin alike: conditions such as `cuda>=12.4`.
+#[derive(Debug)]
+pub struct Requirements {
+    /// How the variables begin.
+    pub prefix: &'static str,
+    /// How those begin that mean something else.
+    pub except: &'static str,
+    /// The variable that switches all of it off.
+    pub off: &'static str,
+    /// Old images have no condition but a variable with the version of a property that they were made for: the variable, the
+    /// property, and the variable that would hold a condition.
+    pub legacy: (&'static str, &'static str, &'static str),
+    /// What is known of the machine: properties and their values.
+    pub properties: fn(&Host) -> Result<Vec<Property>>,
+}
+
+/// Something that is known of a machine, and its value.
+pub type Property = (&'static str, String);
+
 impl PartialEq for Vendor {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -154,6 +178,7 @@ const PLAIN: Vendor = Vendor {
     legacy: None,
     canonical: |id| Cow::Borrowed(id),
     classes: None,
+    requirements: None,
     recipes: &[],
 };
 

@@ -231,3 +231,31 @@ fn a_generated_file_is_written_whole_and_read_back() {
         }
     }
 }
+
+#[test]
+fn what_an_image_requires_of_the_driver_is_checked_in_every_mode() {
+    let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
+    let file = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0", "containerEdits": {"env": ["FROM=file"]}}]});
+    for mode in ["missing", "never"] {
+        configure(host.path(), &format!("[inject]\ngenerate = \"{mode}\"\n"));
+        let gpu = "NVIDIA_VISIBLE_DEVICES=0";
+        for (env, unmet) in [
+            (&[gpu, "NVIDIA_REQUIRE_CUDA=cuda>=12.4"][..], ""),
+            (&[gpu, "NVIDIA_REQUIRE_CUDA=cuda>=12.6 brand=tesla,driver>=550,driver<551"], ""),
+            (
+                &[gpu, "NVIDIA_REQUIRE_CUDA=cuda>=12.6"],
+                "unsatisfied condition: cuda>=12.6, which the container's NVIDIA_REQUIRE_CUDA asks for; this host has cuda 12.4, driver 550.54.15; ",
+            ),
+            (&[gpu, "NVIDIA_REQUIRE_CUDA=cuda>=12.6", "NVIDIA_DISABLE_REQUIRE=1"], ""),
+            (&[gpu, "CUDA_VERSION=13.0.1"], "unsatisfied condition: cuda>=13.0"),
+            (&["NVIDIA_REQUIRE_CUDA=cuda>=99"], ""),
+        ] {
+            match create(host.path(), env) {
+                Ok(_) => assert_eq!(unmet, "", "{mode} {env:?}"),
+                Err(error) => assert!(!unmet.is_empty() && error.contains(unmet), "{mode} {env:?}: {error}"),
+            }
+        }
+        fs::create_dir_all(host.path().join("cdi")).unwrap();
+        fs::write(host.path().join("cdi/nvidia.json"), file.to_string()).unwrap();
+    }
+}

@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 
 use super::recipe::{Access, Driver, Files, Find, Libraries, Number, Recipe, Shared};
-use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Swarm, Variable, Vendor};
+use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Requirements, Swarm, Variable, Vendor};
 
 mod companions;
+mod cuda;
 mod mig;
 mod procfs;
 mod tegra;
@@ -33,6 +34,13 @@ pub(super) static NVIDIA: Vendor = Vendor {
         // What NVIDIA's toolkit mounts since it describes devices itself.
         default: &["compute", "graphics", "utility", "video", "display", "ngx"],
         none: None,
+    }),
+    requirements: Some(&Requirements {
+        prefix: "NVIDIA_REQUIRE_",
+        except: "NVIDIA_REQUIRE_JETPACK",
+        off: "NVIDIA_DISABLE_REQUIRE",
+        legacy: ("CUDA_VERSION", "cuda", "NVIDIA_REQUIRE_CUDA"),
+        properties: cuda::properties,
     }),
     recipes: &[&RECIPE, &INTEGRATED, &WINDOWS],
     ..PLAIN

@@ -1,0 +1,269 @@
+//! What images ask of a driver: conditions in their environment, `cuda>=12.4 driver>=470,driver<471`, read and judged.
+//!
+//! Pure: what is known of the machine is handed in. A blank between conditions is an or, a comma an and. What nobody can tell
+//! here counts as met: no image is kept from starting by what was not looked at.
+
+use std::cmp::Ordering;
+
+use crate::error::{Error, Quoted, Result};
+use crate::oci::view::View;
+use crate::vendor::{Property, Requirements, Vendor, Vendors};
+
+use super::Source;
+
+/// One variable with conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requirement {
+    /// Whose driver it is about.
+    pub vendor: &'static Vendor,
+    /// The variable.
+    pub source: Source,
+    /// Its conditions.
+    expression: String,
+}
+
+/// The conditions in the environment of a container.
+pub(super) fn gather(view: &View<'_>, vendors: Vendors) -> Vec<Requirement> {
+    let mut found = Vec::new();
+    for (vendor, rule) in vendors.iter().filter_map(|vendor| Some((vendor, vendor.requirements?))) {
+        if !view.env(rule.off).is_some_and(is_true) {
+            found.extend(of_vendor(view, vendor, rule));
+        }
+    }
+    found
+}
+
+fn of_vendor(view: &View<'_>, vendor: &'static Vendor, rule: &Requirements) -> Vec<Requirement> {
+    let names = view.env.iter().filter_map(|entry| Some(entry.split_once('=')?.0));
+    let mut names: Vec<&str> =
+        names.filter(|name| name.starts_with(rule.prefix) && !name.starts_with(rule.except)).collect();
+    names.sort_unstable();
+    names.dedup();
+    let value = |name: &str| view.env(name).filter(|value| !value.trim().is_empty()).map(str::to_owned);
+    let stated = names.into_iter().filter_map(|name| Some((name, value(name)?)));
+    let mut all: Vec<(&str, String, String)> =
+        stated.map(|(name, expression)| (name, expression.clone(), expression)).collect();
+    let (variable, property, condition) = rule.legacy;
+    if let (Some(version), None) = (value(variable), value(condition)) {
+        let mut parts = version.split('.');
+        if let (Some(major), Some(minor)) = (parts.next(), parts.next()) {
+            all.push((variable, format!("{property}>={major}.{minor}"), version.clone()));
+        }
+    }
+    let requirement = |(name, expression, value): (&str, String, String)| Requirement {
+        vendor,
+        source: Source::Env(name.to_owned(), value),
+        expression,
+    };
+    all.into_iter().map(requirement).collect()
+}
+
+/// The words that Go's `strconv.ParseBool` takes for true.
+fn is_true(text: &str) -> bool {
+    ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
+}
+
+impl Requirement {
+    /// Judges the conditions by what is `known`. A note where they are met only because something is not known; an error where
+    /// they are not met or make no sense.
+    pub fn check(&self, known: &[Property]) -> Result<Option<String>> {
+        let wrong = |message: String| Error::Request { source: self.source.to_string(), message };
+        let mut first_unmet = None;
+        let mut unknown = None;
+        for alternative in self.expression.split_whitespace() {
+            let mut verdict = Verdict::Met;
+            for text in alternative.split(',').filter(|text| !text.is_empty()) {
+                let condition = Condition::parse(text).map_err(wrong)?;
+                let judged = condition.judge(known);
+                if judged == Verdict::Unmet {
+                    first_unmet.get_or_insert(text);
+                }
+                verdict = verdict.and(judged);
+            }
+            match verdict {
+                Verdict::Met => return Ok(None),
+                Verdict::Unknown => unknown = unknown.or(Some(alternative)),
+                Verdict::Unmet => {}
+            }
+        }
+        match (unknown, first_unmet) {
+            (Some(alternative), _) => {
+                Ok(Some(format!("{}: {} cannot be checked here, and counts as met", self.source, Quoted(alternative))))
+            }
+            (None, Some(condition)) => Err(self.unmet(condition, known)),
+            (None, None) => Ok(None),
+        }
+    }
+
+    fn unmet(&self, condition: &str, known: &[Property]) -> Error {
+        let known: Vec<_> = known.iter().map(|(property, value)| format!("{property} {value}")).collect();
+        let off = self.vendor.requirements.map_or("", |rule| rule.off);
+        let name = match &self.source {
+            Source::Env(name, _) => name.as_str(),
+            _ => "",
+        };
+        Error::Inject(format!(
+            "unsatisfied condition: {condition}, which the container's {name} asks for; this host has {}; update the driver, \
+             use an older image, or start the container with {off}=1",
+            known.join(", ")
+        ))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Met,
+    /// It depends on what is not known.
+    Unknown,
+    Unmet,
+}
+
+impl Verdict {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Verdict::Unmet, _) | (_, Verdict::Unmet) => Verdict::Unmet,
+            (Verdict::Unknown, _) | (_, Verdict::Unknown) => Verdict::Unknown,
+            (Verdict::Met, Verdict::Met) => Verdict::Met,
+        }
+    }
+}
+
+/// `cuda>=12.4`.
+#[derive(Debug, PartialEq, Eq)]
+struct Condition<'a> {
+    property: &'a str,
+    operator: &'a str,
+    value: &'a str,
+}
+
+impl<'a> Condition<'a> {
+    fn parse(text: &'a str) -> std::result::Result<Self, String> {
+        let wrong = || format!("invalid condition {}; expected such as cuda>=12.4", Quoted(text));
+        let at = text.find(['=', '!', '<', '>']).ok_or_else(wrong)?;
+        let (property, rest) = text.split_at_checked(at).ok_or_else(wrong)?;
+        // The longer ones first: one is the beginning of another.
+        let operator = ["<=", ">=", "!=", "=", "<", ">"].into_iter().find(|operator| rest.starts_with(operator));
+        let operator = operator.ok_or_else(wrong)?;
+        let value = rest.strip_prefix(operator).unwrap_or_default();
+        let is_word = !property.is_empty() && property.bytes().all(|byte| byte.is_ascii_lowercase());
+        if !is_word || value.is_empty() || value.contains(['=', '!', '<', '>']) {
+            return Err(wrong());
+        }
+        Ok(Condition { property, operator, value })
+    }
+
+    fn judge(&self, known: &[Property]) -> Verdict {
+        let Some((_, is)) = known.iter().find(|(property, _)| *property == self.property) else {
+            return Verdict::Unknown;
+        };
+        let order = compare(is, self.value);
+        let holds = match self.operator {
+            "=" => order.is_eq(),
+            "!=" => order.is_ne(),
+            "<" => order.is_lt(),
+            "<=" => order.is_le(),
+            ">" => order.is_gt(),
+            _ => order.is_ge(),
+        };
+        if holds { Verdict::Met } else { Verdict::Unmet }
+    }
+}
+
+/// Compares versions by the values of their parts; a part that is not there is 0.
+fn compare(a: &str, b: &str) -> Ordering {
+    let parts = |text: &str| text.split('.').map(|part| part.parse::<u64>().unwrap_or_default()).collect::<Vec<_>>();
+    let (mut a, mut b) = (parts(a), parts(b));
+    let length = a.len().max(b.len());
+    a.resize(length, 0);
+    b.resize(length, 0);
+    a.cmp(&b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn known() -> Vec<Property> {
+        vec![("cuda", "12.2".to_owned()), ("driver", "535.129.03".to_owned())]
+    }
+
+    fn check(env: &[&str], known: &[Property]) -> Vec<std::result::Result<Option<String>, String>> {
+        let view = View { env: env.iter().map(|&entry| entry.into()).collect(), ..View::default() };
+        let found = gather(&view, Vendors::known());
+        found.iter().map(|requirement| requirement.check(known).map_err(|error| error.to_string())).collect()
+    }
+
+    #[test]
+    fn conditions_are_met_or_not() {
+        for (expression, unmet) in [
+            ("cuda>=12.2", None),
+            ("cuda>=9.0", None),
+            ("cuda>=12.4", Some("cuda>=12.4")),
+            ("cuda>12.2", Some("cuda>12.2")),
+            ("cuda<12.10", None),
+            ("cuda<=12.2.0", None),
+            ("cuda=12.2,driver>=535", None),
+            ("cuda!=12.2", Some("cuda!=12.2")),
+            ("cuda>=12.4,driver>=535 driver>=535,driver<536", None),
+            ("cuda>=12.4 driver>=550", Some("cuda>=12.4")),
+            ("driver>=535.54,driver<535.129.03", Some("driver<535.129.03")),
+            ("brand=tesla,cuda>=12.4", Some("cuda>=12.4")),
+        ] {
+            let outcome = check(&[&format!("NVIDIA_REQUIRE_X={expression}")], &known()).remove(0);
+            match (outcome, unmet) {
+                (Ok(None), None) => {}
+                (Err(error), Some(condition)) => {
+                    assert!(error.contains(&format!("unsatisfied condition: {condition}, ")), "{expression}: {error}");
+                    assert!(error.contains("this host has cuda 12.2, driver 535.129.03; "), "{error}");
+                }
+                (outcome, _) => panic!("{expression}: {outcome:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_counts_as_met_and_is_noted_where_it_matters() {
+        for (expression, is_noted) in [
+            ("arch>=7.0", true),
+            ("cuda>=12.4 brand=tesla,driver>=535,driver<536", true),
+            ("cuda>=12.0 brand=tesla,driver>=470", false),
+        ] {
+            let outcome = check(&[&format!("NVIDIA_REQUIRE_CUDA={expression}")], &known()).remove(0).unwrap();
+            assert_eq!(outcome.is_some(), is_noted, "{expression}");
+        }
+        assert!(
+            check(&["NVIDIA_REQUIRE_CUDA=cuda>=99"], &[])[0].as_ref().is_ok_and(Option::is_some),
+            "no driver is seen"
+        );
+    }
+
+    #[test]
+    fn variables_are_gathered_and_switched_off() {
+        for (env, count) in [
+            (&["PATH=/bin"][..], 0),
+            (&["NVIDIA_REQUIRE_CUDA=cuda>=9", "NVIDIA_REQUIRE_DRIVER=driver>=1"], 2),
+            (&["NVIDIA_REQUIRE_CUDA=", "NVIDIA_REQUIRE_X= "], 0),
+            (&["NVIDIA_REQUIRE_JETPACK=csv-mounts=all", "NVIDIA_REQUIRE_JETPACK_HOST_MOUNTS=x"], 0),
+            (&["CUDA_VERSION=11.6.2"], 1),
+            (&["CUDA_VERSION=11.6.2", "NVIDIA_REQUIRE_CUDA=cuda>=9"], 1),
+            (&["CUDA_VERSION="], 0),
+            (&["NVIDIA_REQUIRE_CUDA=cuda>=99", "NVIDIA_DISABLE_REQUIRE=true"], 0),
+            (&["NVIDIA_REQUIRE_CUDA=cuda>=9", "NVIDIA_DISABLE_REQUIRE=false"], 1),
+        ] {
+            assert_eq!(check(env, &known()).len(), count, "{env:?}");
+        }
+        let legacy = check(&["CUDA_VERSION=12.4.1"], &known()).remove(0).unwrap_err();
+        assert!(
+            legacy.contains("unsatisfied condition: cuda>=12.4, which the container's CUDA_VERSION asks for"),
+            "{legacy}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_condition_is_an_error_that_names_the_variable() {
+        for text in ["cuda", "cuda>=", ">=12", "cuda=>12", "CUDA>=12", "cuda==12"] {
+            let error = check(&[&format!("NVIDIA_REQUIRE_X={text}")], &known()).remove(0).unwrap_err();
+            assert!(error.contains("NVIDIA_REQUIRE_X") && error.contains("invalid condition"), "{text}: {error}");
+        }
+    }
+}
