@@ -28,8 +28,6 @@ pub struct Resolution {
 pub struct Part {
     /// Where they are described.
     pub file: FileId,
-    /// Whether they are one device's own.
-    pub is_device: bool,
     /// What is to change.
     pub edits: ContainerEdits,
 }
@@ -172,7 +170,7 @@ impl Taken {
             }
             if !self.names.contains(&name) {
                 self.take_file(file, registry, parts);
-                parts.push(Part { file, is_device: true, edits: of_device });
+                parts.push(Part { file, edits: of_device });
                 self.names.push(name.clone());
             }
             grant.devices.push(name);
@@ -182,7 +180,7 @@ impl Taken {
 
     fn take_file(&mut self, file: FileId, registry: &Registry, parts: &mut Vec<Part>) {
         if !self.files.contains(&file) {
-            parts.push(Part { file, is_device: false, edits: registry.global_edits(file) });
+            parts.push(Part { file, edits: registry.global_edits(file) });
             self.files.push(file);
         }
     }
@@ -254,7 +252,13 @@ fn of_kind(kind: &Kind, vendor: &Vendor, selection: &Selection, names: &[&str]) 
 impl Missing {
     /// The error that says who asked, which files are out of date (`stale`), what `everything` on this machine has in place of
     /// it, and what to do.
-    pub fn explained(self, everything: &Registry, spec_dirs: &[PathBuf], stale: Vec<String>) -> Error {
+    pub fn explained(
+        self,
+        everything: &Registry,
+        spec_dirs: &[PathBuf],
+        stale: Vec<String>,
+        vendors: Vendors,
+    ) -> Error {
         let mut parts = Vec::new();
         let mut sources: Vec<&Source> = Vec::new();
         for (_, source) in &self.0 {
@@ -269,6 +273,7 @@ impl Missing {
         kinds.dedup();
         for kind in kinds {
             parts.push(self.what_exists(kind, everything, spec_dirs));
+            parts.extend(self.what_a_file_would_have(kind, vendors));
         }
         let problems = everything.problems();
         parts.extend(problems.iter().take(3).map(|problem| Error::from(problem.clone()).to_string()));
@@ -276,6 +281,14 @@ impl Missing {
             parts.push(format!("and {} more, see \"gpu-ctk cdi list\"", problems.len() - 3));
         }
         Error::Unresolvable { devices: self.0.into_iter().map(|(name, _)| name).collect(), because: parts.join("; ") }
+    }
+
+    /// What to do about names that are not looked for while a container starts.
+    fn what_a_file_would_have(&self, kind: &str, vendors: Vendors) -> Option<String> {
+        let prefix = vendors.by_kind(&kind.parse().ok()?)?.identify?.prefix;
+        let start = format!("{kind}={prefix}");
+        let is_one = self.0.iter().any(|(name, _)| name.starts_with(&start));
+        is_one.then(|| format!("\"gpu-ctk cdi generate\" writes a file that has the names {prefix}…"))
     }
 
     fn what_exists(&self, kind: &str, everything: &Registry, spec_dirs: &[PathBuf]) -> String {

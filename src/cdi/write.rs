@@ -62,6 +62,16 @@ pub fn write_spec(dir: &Path, name: &str, spec: &Spec) -> Result<PathBuf> {
     Ok(path)
 }
 
+/// Removes the file `name` of `dir`. Whether there was one.
+pub fn remove_spec(dir: &Path, name: &str) -> Result<bool> {
+    let path = dir.join(name);
+    match nix::unistd::unlink(&path) {
+        Ok(()) => Ok(true),
+        Err(nix::Error::ENOENT | nix::Error::ENOTDIR) => Ok(false),
+        Err(cause) => Err(Error::io("remove", &path, cause.into())),
+    }
+}
+
 /// `name` with a suffix. Unlike the Go library's, it cannot lead to another directory.
 fn file_name(name: &str) -> std::result::Result<String, String> {
     const LONGEST: usize = 255;

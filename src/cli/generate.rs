@@ -1,30 +1,63 @@
-//! `gpu-ctk cdi generate`: what gpu-runc would describe in memory, as a file for every engine.
+//! `gpu-ctk cdi generate`: what gpu-runc would describe in memory, as files for every engine.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::print;
-use crate::cdi::{Kind, Spec, write};
+use super::naming::{self, Naming};
+use super::{identify, print};
+use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
-use crate::error::{Error, Quoted, Result};
-use crate::generate::{self, Chosen, Machine};
+use crate::error::{Error, Quoted, Result, nearest};
+use crate::generate::{self, Chosen, Machine, Wish};
 use crate::host::Host;
+use crate::vendor::recipe::Device;
 use crate::vendor::{Vendor, Vendors};
 
 /// What to describe, and where to.
 #[derive(Debug, clap::Args)]
 pub(super) struct Generate {
-    /// Whose devices; without it, those of the one vendor that this machine has
-    #[arg(long, value_name = "NAME")]
-    vendor: Option<String>,
-    /// Write here instead of to stdout; the file that was there is replaced in one step
+    /// Whose devices; without it, those of every vendor that this machine has, a file for each
+    #[arg(long = "vendor", value_name = "NAME")]
+    vendors: Vec<String>,
+    /// The class in the kind of the devices, in place of the vendor's own
+    #[arg(long)]
+    class: Option<String>,
+    /// Only these devices, by any of their names
+    #[arg(long = "device", visible_alias = "device-id", value_name = "ID", value_delimiter = ',')]
+    devices: Vec<String>,
+    /// Which names the devices get; without it, all that containers can ask for
+    #[arg(
+        long = "name-strategy",
+        visible_alias = "device-name-strategy",
+        value_name = "STRATEGY",
+        value_enum,
+        value_delimiter = ','
+    )]
+    naming: Vec<Naming>,
+    /// Do not add the device \"all\"
+    #[arg(long)]
+    no_all_device: bool,
+    /// The root of the driver's files, in place of the configured one
+    #[arg(long, value_name = "DIR")]
+    driver_root: Option<PathBuf>,
+    /// The root of the device nodes, in place of the configured one
+    #[arg(long, value_name = "DIR")]
+    dev_root: Option<PathBuf>,
+    /// Write to this file, which is replaced in one step, or to stdout (-); without it, to <vendor>-<class>.json in the last of
+    /// the configured spec directories
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// What to write; without it, what the name of the file says, else yaml
+    /// What to write; without it, what the name of the file says, else json for files and yaml for stdout
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Write nothing; print what would be written, and where on stderr
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove the file that was written before for a vendor whose devices are gone
+    #[arg(long, conflicts_with_all = ["output", "dry_run"])]
+    prune: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -33,50 +66,147 @@ enum Format {
     Yaml,
 }
 
+/// Where a spec goes.
+enum Target {
+    Stdout,
+    File { dir: PathBuf, name: String },
+}
+
 impl Generate {
-    /// Prints the spec, or writes it. Exit status 1 if this machine has no such device.
+    /// Prints or writes the specs. Exit status 1 if this machine has no such device.
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
-        let spec = self.spec(config)?;
-        match &self.output {
-            Some(path) => {
-                let (dir, name) = self.file(path)?;
-                print(&format!("{}\n", write::write_spec(dir, &name, &spec)?.display()));
+        let mut config = config.clone();
+        config.host.driver_root = self.driver_root.clone().unwrap_or(config.host.driver_root);
+        config.host.dev_root = self.dev_root.clone().unwrap_or(config.host.dev_root);
+        let vendors = self.chosen(Vendors::with(&config.vendor)?)?;
+        let host = Host::open(&config.host.root)?;
+        let machine = Machine { host: &host, roots: &config.host };
+        let mut specs = Vec::new();
+        for &vendor in &vendors {
+            let kind = self.kind(vendor)?;
+            match self.spec(vendor, &kind, machine)? {
+                Some(spec) => specs.push(spec),
+                None if self.prune => self.remove(&kind, &config)?,
+                None => {}
             }
-            None if self.format == Some(Format::Json) => print(&format!("{}\n", write::to_json(&spec))),
-            None => print(&write::to_yaml(&spec)),
+        }
+        if specs.is_empty() {
+            let names: Vec<_> = vendors.iter().map(|vendor| vendor.name).collect();
+            let names = if self.vendors.is_empty() { "any vendor".to_owned() } else { names.join(" or ") };
+            return match self.prune {
+                true => Ok(ExitCode::SUCCESS),
+                false => Err(Error::Usage(format!("this host has no device of {names}; is the driver loaded?"))),
+            };
+        }
+        if specs.len() > 1 && self.output.as_ref().is_some_and(|output| output != Path::new("-")) {
+            let several = "this host has several vendors' devices, which do not go into one file; choose with --vendor";
+            return Err(Error::Usage(several.to_owned()));
+        }
+        let targets = specs.iter().map(|spec| self.target(&spec.kind, &config)).collect::<Result<Vec<_>>>()?;
+        for (spec, target) in specs.iter().zip(&targets) {
+            refuse_conflict(spec, target, &config)?;
+        }
+        for (spec, target) in specs.iter().zip(&targets) {
+            self.put(spec, target)?;
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    fn spec(&self, config: &Config) -> Result<Spec> {
-        let host = Host::open(&config.host.root)?;
-        let describe = |vendor: &'static Vendor| -> Result<Option<Spec>> {
-            let Some(kind) = vendor.kinds.first().and_then(|kind| kind.parse::<Kind>().ok()) else { return Ok(None) };
-            let machine = Machine { host: &host, roots: &config.host };
-            generate::spec(vendor, &kind, machine, &|_, _| true, &Chosen::new(vendor, None))
-        };
-        let vendors = Vendors::with(&config.vendor)?;
-        let known = || vendors.iter().filter(|vendor| !vendor.recipes.is_empty());
-        let names = || known().map(|vendor| vendor.name).collect::<Vec<_>>().join(" or ");
-        if let Some(name) = &self.vendor {
-            let vendor = vendors.by_name(name).filter(|vendor| !vendor.recipes.is_empty());
-            let unknown = || Error::Usage(format!("--vendor {}: not known; expected {}", Quoted(name), names()));
-            let absent = || Error::Usage(format!("this host has no device of {name}; is the driver loaded?"));
-            return describe(vendor.ok_or_else(unknown)?)?.ok_or_else(absent);
+    /// The vendors that are named, else all whose devices containers are started for.
+    fn chosen(&self, known: Vendors) -> Result<Vec<&'static Vendor>> {
+        if self.vendors.is_empty() {
+            return Ok(known.accelerators().into_iter().filter(|vendor| !vendor.recipes.is_empty()).collect());
         }
-        let accelerators = vendors.accelerators().into_iter();
-        let mut specs = accelerators.map(describe).filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-        match (specs.pop(), specs.is_empty()) {
-            (Some(spec), true) => Ok(spec),
-            (Some(_), false) => {
-                Err(Error::Usage(format!("this host has several vendors' devices; --vendor {}", names())))
+        let names = || known.iter().filter(|vendor| !vendor.recipes.is_empty()).map(|vendor| vendor.name);
+        let vendor = |name: &String| {
+            known.by_name(name).filter(|vendor| !vendor.recipes.is_empty()).ok_or_else(|| {
+                let meant = nearest(name, names()).map_or(String::new(), |name| format!("did you mean {name}? "));
+                let names = names().collect::<Vec<_>>().join(", ");
+                Error::Usage(format!("--vendor {}: not known; {meant}expected one of {names}", Quoted(name)))
+            })
+        };
+        self.vendors.iter().map(vendor).collect()
+    }
+
+    fn kind(&self, vendor: &Vendor) -> Result<Kind> {
+        let own = vendor.kinds.first().copied().unwrap_or_default();
+        let kind = match (&self.class, own.split_once('/')) {
+            (Some(class), Some((domain, _))) => format!("{domain}/{class}"),
+            _ => own.to_owned(),
+        };
+        kind.parse().map_err(|why| Error::Usage(format!("--class: {why}")))
+    }
+
+    fn spec(&self, vendor: &Vendor, kind: &Kind, machine: Machine<'_>) -> Result<Option<Spec>> {
+        let asked: Vec<String> = self.devices.iter().map(|id| (vendor.canonical)(id).into_owned()).collect();
+        let identified = identify::parts(vendor, machine);
+        let more = |device: &Device| identified.names(device);
+        let is_selected = |device: &Device| {
+            let names = device.names.iter().map(|name| (vendor.canonical)(name));
+            asked.is_empty()
+                || asked == ["all"]
+                || names.chain(more(device).iter().map(Into::into)).any(|name| asked.contains(&name.into_owned()))
+        };
+        self.refuse_unknown(vendor, machine, &asked, &more)?;
+        let names = |device: &Device| match is_selected(device) {
+            true => naming::names(device, &more(device), &self.naming),
+            false => Vec::new(),
+        };
+        let wants = |_: &Kind, name: &str| name != "all" || !self.no_all_device;
+        // Every device has to be looked at for its names.
+        let spec = generate::spec(
+            vendor,
+            kind,
+            machine,
+            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None) },
+        );
+        Ok(spec?.filter(|spec| !spec.devices.is_empty()))
+    }
+
+    /// An id that no device has is most likely a mistake.
+    fn refuse_unknown(
+        &self,
+        vendor: &Vendor,
+        machine: Machine<'_>,
+        asked: &[String],
+        more: &dyn Fn(&Device) -> Vec<String>,
+    ) -> Result<()> {
+        if asked.is_empty() || asked == ["all"] || (self.vendors.is_empty() && asked.iter().any(|id| id == "all")) {
+            return Ok(());
+        }
+        let Some((_, found)) = generate::devices(vendor, machine, &|_| true)? else { return Ok(()) };
+        let names: Vec<String> =
+            found.iter().flat_map(|device| device.names.iter().cloned().chain(more(device))).collect();
+        let known = |id: &&String| !names.iter().any(|name| (vendor.canonical)(name) == id.as_str());
+        match asked.iter().find(known) {
+            None => Ok(()),
+            Some(id) => Err(Error::Usage(format!(
+                "--device {}: {} has no such device here; it has {}",
+                Quoted(id),
+                vendor.name,
+                names.join(", ")
+            ))),
+        }
+    }
+
+    fn target(&self, kind: &Kind, config: &Config) -> Result<Target> {
+        match &self.output {
+            Some(path) if path == Path::new("-") => Ok(Target::Stdout),
+            Some(path) => self.file(path),
+            None => {
+                let dir = config
+                    .cdi
+                    .spec_dirs
+                    .last()
+                    .ok_or_else(|| Error::Usage("cdi.spec-dirs names no directory; say --output".to_owned()))?;
+                let suffix = if self.format == Some(Format::Yaml) { "yaml" } else { "json" };
+                Ok(Target::File { dir: dir.clone(), name: format!("{}.{suffix}", write::spec_name(kind)) })
             }
-            (None, _) => Err(Error::Usage(format!("this host has no device of {}; is the driver loaded?", names()))),
         }
     }
 
     /// The folder and the name of the file, whose suffix says what is written.
-    fn file<'a>(&self, path: &'a Path) -> Result<(&'a Path, String)> {
+    fn file(&self, path: &Path) -> Result<Target> {
         let fault = |why: &str| Error::Usage(format!("--output {}: {why}", path.display()));
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| fault("no file's name"))?;
@@ -86,9 +216,60 @@ impl Generate {
             }
             (Some("json" | "yaml"), _) => "",
             (Some("yml"), _) => return Err(fault("engines do not read .yml files; call it .yaml")),
-            (_, Some(Format::Json)) => ".json",
-            (_, _) => ".yaml",
+            (_, Some(Format::Yaml)) => ".yaml",
+            (_, _) => ".json",
         };
-        Ok((dir, format!("{name}{suffix}")))
+        Ok(Target::File { dir: dir.to_owned(), name: format!("{name}{suffix}") })
+    }
+
+    fn put(&self, spec: &Spec, target: &Target) -> Result<()> {
+        let is_json = match target {
+            Target::Stdout => self.format == Some(Format::Json),
+            Target::File { name, .. } => name.ends_with(".json"),
+        };
+        let text = if is_json { format!("{}\n", write::to_json(spec)) } else { write::to_yaml(spec) };
+        match target {
+            Target::Stdout => print(&text),
+            Target::File { dir, name } if self.dry_run => {
+                eprintln!("gpu-ctk: would write {}", dir.join(name).display());
+                print(&text);
+            }
+            Target::File { dir, name } => print(&format!("{}\n", write::write_spec(dir, name, spec)?.display())),
+        }
+        Ok(())
+    }
+
+    fn remove(&self, kind: &Kind, config: &Config) -> Result<()> {
+        if let Target::File { dir, name } = self.target(kind, config)?
+            && write::remove_spec(&dir, &name)?
+        {
+            print(&format!("removed {}\n", dir.join(name).display()));
+        }
+        Ok(())
+    }
+}
+
+/// One directory may go by several names, as `/var/run` and `/run` do.
+#[allow(clippy::disallowed_methods, reason = "the directory that a person names")]
+fn real(path: &Path) -> PathBuf {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    dir.canonicalize().unwrap_or_else(|_| dir.to_owned()).join(path.file_name().unwrap_or_default())
+}
+
+/// Two files that describe a device of one name make it unusable: somebody else's file stays as it is, and ours is not written.
+fn refuse_conflict(spec: &Spec, target: &Target, config: &Config) -> Result<()> {
+    let Target::File { dir, name } = target else { return Ok(()) };
+    let own = real(&dir.join(name));
+    let dirs = config.cdi.spec_dirs.iter().filter(|known| *known != dir).chain([dir]).cloned().collect::<Vec<_>>();
+    let registry = Registry::load_all(&dirs);
+    let other =
+        registry.files_of(&spec.kind).into_iter().map(|file| registry.path(file)).find(|path| real(path) != own);
+    match other {
+        None => Ok(()),
+        Some(other) => Err(Error::Usage(format!(
+            "{} describes {} already, nothing is written; remove it, or give these devices another --class",
+            other.display(),
+            spec.kind
+        ))),
     }
 }

@@ -7,6 +7,9 @@
 mod cdi;
 mod explain;
 mod generate;
+mod identify;
+mod list;
+mod naming;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -32,6 +35,8 @@ enum Command {
     /// List, check and resolve CDI devices
     #[command(subcommand)]
     Cdi(CdiCommand),
+    /// List the devices of this machine, of every vendor
+    List(list::List),
     /// Show what a container asks for, who may ask, what it gets, and what changes in its config.json
     Explain(explain::Explain),
 }
@@ -107,6 +112,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&with(dirs), verbose, json),
         Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&with(dirs), &files),
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&with(dirs), &names),
+        Command::List(list) => list.run(&config),
         Command::Explain(explain) => explain.run(&config),
     }
 }

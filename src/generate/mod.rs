@@ -6,10 +6,14 @@
 mod classes;
 mod files;
 mod found;
+mod inventory;
 mod libraries;
 mod nodes;
 
 pub use classes::Chosen;
+pub use inventory::{Item, inventory};
+
+use std::fmt;
 
 use crate::cdi::{ContainerEdits, Kind, Mount, Spec, write};
 use crate::config;
@@ -33,16 +37,27 @@ pub struct Machine<'a> {
     pub roots: &'a config::Host,
 }
 
-/// Describes those devices of `vendor` that `wants` names, as devices of `kind`, with files of the classes that were `chosen`.
-/// `None`: it has no recipe, or the machine has no such device. Errors are parts of the machine that cannot be read, and a
-/// driver without its files.
-pub fn spec(
-    vendor: &Vendor,
-    kind: &Kind,
-    machine: Machine<'_>,
-    wants: &dyn Fn(&Kind, &str) -> bool,
-    chosen: &Chosen<'_>,
-) -> Result<Option<Spec>> {
+/// What is to be described.
+#[derive(Clone, Copy)]
+pub struct Wish<'a> {
+    /// Whether a device of a kind is wanted under a name. `all` stands for all that are described.
+    pub wants: &'a dyn Fn(&Kind, &str) -> bool,
+    /// The names of a device.
+    pub names: &'a dyn Fn(&Device) -> Vec<String>,
+    /// The classes of the driver's files.
+    pub chosen: &'a Chosen<'a>,
+}
+
+impl fmt::Debug for Wish<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wish").field("chosen", &self.chosen).finish_non_exhaustive()
+    }
+}
+
+/// Describes those devices of `vendor` that are wished for, as devices of `kind`. `None`: it has no recipe, or the machine has
+/// no such device. Errors are parts of the machine that cannot be read, and a driver without its files.
+pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) -> Result<Option<Spec>> {
+    let Wish { wants, names, chosen } = wish;
     let wants_all = wants(kind, ALL);
     let is_wanted = |name: &str| wants_all || wants(kind, &(vendor.canonical)(name));
     let Some((recipe, found)) = devices(vendor, machine, &is_wanted)? else { return Ok(None) };
@@ -53,12 +68,16 @@ pub fn spec(
     let mut spec = Spec::new(String::new(), kind.clone());
     let mut all = ContainerEdits::default();
     for device in found {
+        let names = names(&device);
+        if names.is_empty() {
+            continue;
+        }
         let mut edits = nodes.of_device(&device.nodes)?;
         edits.mounts = device.files.iter().map(|file| files::mount(&file.path, &file.place, file.access)).collect();
         if wants_all {
             all.append(edits.clone());
         }
-        let names = device.names.iter().map(|name| (vendor.canonical)(name)).filter(|name| wants(kind, name));
+        let names = names.iter().map(|name| (vendor.canonical)(name)).filter(|name| wants(kind, name));
         spec.devices.extend(names.map(|name| described(name.into_owned(), edits.clone())));
     }
     if wants_all {

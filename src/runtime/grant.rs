@@ -9,7 +9,7 @@ use super::stale::{self, Stale};
 use crate::cdi::{ContainerEdits, Kind, Registry};
 use crate::config::{Config, Generate};
 use crate::error::Result;
-use crate::generate::{self, Chosen, Machine};
+use crate::generate::{self, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
 use crate::resolve::{self, Grant, Part, Resolution, Undescribed};
@@ -57,7 +57,7 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
                 for (vendor, kind) in generated {
                     describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
                 }
-                return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale)));
+                return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale), vendors));
             }
         };
         match stale::complete(&mut resolution, &registry, &host, &can_describe)? {
@@ -126,7 +126,8 @@ fn describe(
     request: &Request,
 ) -> Result<()> {
     let chosen = Chosen::new(vendor, request.classes_of(vendor));
-    if let Some(spec) = generate::spec(vendor, kind, machine, wants, &chosen)?.filter(|spec| !spec.devices.is_empty()) {
+    let wish = Wish { wants, names: &|device| device.names.clone(), chosen: &chosen };
+    if let Some(spec) = generate::spec(vendor, kind, machine, wish)?.filter(|spec| !spec.devices.is_empty()) {
         registry.add(spec, &format!("generated:{}", vendor.name));
     }
     Ok(())

@@ -28,7 +28,7 @@ pub(super) fn complete(
     host: &Host,
     can_renew: &dyn Fn(&Kind) -> bool,
 ) -> Result<Option<Stale>> {
-    for Part { file, is_device, edits } in &mut resolution.parts {
+    for Part { file, edits } in &mut resolution.parts {
         if registry.is_made_in_memory(*file) {
             // A moment ago, with the numbers that count.
             for node in edits.device_nodes.iter_mut().filter(|node| !node.is_whole()) {
@@ -49,8 +49,8 @@ pub(super) fn complete(
         for node in &mut edits.device_nodes {
             match node::complete(node, host)? {
                 Completed::Whole(note) => resolution.notes.extend(note),
-                // Nodes that go with any device may not have been made yet; the driver has their number.
-                Completed::Absent if !*is_device && node::is_driven(node, host)? => {}
+                // It may not have been made yet: the driver is there that has its number.
+                Completed::Absent if node::is_driven(node, host)? => {}
                 Completed::Absent if renewable => {
                     let missing = Quoted(node.on_host()).to_string();
                     return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing }));

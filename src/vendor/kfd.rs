@@ -67,7 +67,7 @@ pub(super) fn devices(vendor: u16, host: &Host, wanted: Wanted<'_>) -> Result<Ve
 fn described(names: Vec<String>, index: String, parts: &[Gpu], host: &Host) -> Result<Device> {
     let nodes = parts.iter().map(|part| part.nodes(host)).collect::<Result<Vec<_>>>()?;
     let (unique_id, address) = parts.first().map(|gpu| (gpu.unique_id(), gpu.address())).unwrap_or_default();
-    let identity = Identity { index, model: None, unique_id, address: Some(address) };
+    let identity = Identity { index, unique_id, address: Some(address), ..Identity::default() };
     Ok(Device { names, nodes: nodes.into_iter().flatten().collect(), identity, ..Device::default() })
 }
 

@@ -24,7 +24,7 @@ mod table;
 
 pub use table::Vendors;
 
-use recipe::Recipe;
+use recipe::{Identify, Recipe};
 
 /// What is known of one vendor.
 #[derive(Debug)]
@@ -54,6 +54,8 @@ pub struct Vendor {
     pub classes: Option<&'static Classes>,
     /// What images may ask of its driver.
     pub requirements: Option<&'static Requirements>,
+    /// How the driver's own tool is asked what parts of devices are called. Never while a container starts.
+    pub identify: Option<&'static Identify>,
     /// How its devices are described where no CDI file does; the first that finds any counts. None: only CDI files can.
     pub recipes: &'static [&'static Recipe],
 }
@@ -179,6 +181,7 @@ const PLAIN: Vendor = Vendor {
     canonical: |id| Cow::Borrowed(id),
     classes: None,
     requirements: None,
+    identify: None,
     recipes: &[],
 };
 

@@ -126,6 +126,8 @@ pub struct Identity {
     pub unique_id: Option<String>,
     /// Its PCI address.
     pub address: Option<String>,
+    /// Where it is a part of another device: the numbers of its instances, which with the whole's `unique_id` tell which.
+    pub instance: Option<(u32, u32)>,
 }
 
 /// A node of a device.
@@ -238,6 +240,30 @@ pub enum Access {
     Tree,
     /// A socket, or a folder of pipes, leads to a daemon on the machine.
     Talk,
+}
+
+/// How the driver's own tool is asked what parts of devices are called.
+#[derive(Debug)]
+pub struct Identify {
+    /// How the names begin that only the tool knows.
+    pub prefix: &'static str,
+    /// Where the tool may be.
+    pub programs: &'static [&'static str],
+    /// The arguments of each call.
+    pub questions: &'static [&'static [&'static str]],
+    /// Reads what the calls printed.
+    pub parts: fn(&[String]) -> Vec<Part>,
+}
+
+/// What the driver's own tool calls a part of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The `unique_id` of the whole device.
+    pub whole: String,
+    /// The numbers of its instances.
+    pub instance: (u32, u32),
+    /// Its name.
+    pub name: String,
 }
 
 impl Recipe {

@@ -12,6 +12,7 @@ use gpu_runc::oci;
 use gpu_runc::oci::apply::Changes;
 use gpu_runc::request::{Ask, Request, Source, Want};
 use gpu_runc::resolve;
+use gpu_runc::vendor::Vendors;
 use serde_json::{Value, json};
 
 /// Injects the devices `asked` of the given spec files (each an object with `devices` and perhaps `containerEdits`) into
@@ -36,8 +37,9 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
     let registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
-    let resolution = resolve::resolve(&request, &registry)
-        .map_err(|missing| missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new()).to_string())?;
+    let resolution = resolve::resolve(&request, &registry).map_err(|missing| {
+        missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new(), Vendors::known()).to_string()
+    })?;
     let mut edits = resolution.edits();
     for device_node in &mut edits.device_nodes {
         let completed = node::complete(device_node, &Host::open(Path::new("/")).unwrap());

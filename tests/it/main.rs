@@ -15,6 +15,7 @@
 )]
 
 mod cdi_cases;
+mod cdi_generate;
 mod ctk;
 mod engines;
 mod errors;

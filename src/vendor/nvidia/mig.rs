@@ -11,14 +11,22 @@ use crate::vendor::recipe::{Device, Node, Number, Wanted};
 
 use super::procfs;
 
-/// The capability nodes of each MIG device of the GPU with this minor number, in the order of their indices.
-pub(super) fn devices(host: &Host, minor: i64) -> Result<Vec<Vec<Node>>> {
+/// A MIG device.
+pub(super) struct Instance {
+    /// Of its GPU instance and its compute instance.
+    pub numbers: (u32, u32),
+    /// The capability nodes that open it.
+    pub access: [Node; 2],
+}
+
+/// The MIG devices of the GPU with this minor number, in the order of their indices.
+pub(super) fn devices(host: &Host, minor: i64) -> Result<Vec<Instance>> {
     let gpu = PathBuf::from(format!("/proc/driver/nvidia/capabilities/gpu{minor}/mig"));
     let mut devices = Vec::new();
-    for gi in numbered(host, &gpu, "gi")? {
-        for ci in numbered(host, &gi, "ci")? {
-            if let (Some(gi), Some(ci)) = (access(host, &gi)?, access(host, &ci)?) {
-                devices.push(vec![gi, ci]);
+    for (gi, of_gi) in numbered(host, &gpu, "gi")? {
+        for (ci, of_ci) in numbered(host, &of_gi, "ci")? {
+            if let (Some(of_gi), Some(of_ci)) = (access(host, &of_gi)?, access(host, &of_ci)?) {
+                devices.push(Instance { numbers: (gi, ci), access: [of_gi, of_ci] });
             }
         }
     }
@@ -62,11 +70,12 @@ fn manager(host: &Host, what: &[&str]) -> Result<Vec<Device>> {
 }
 
 /// The subfolders called `prefix` and a number, in the order of their numbers.
-fn numbered(host: &Host, folder: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+fn numbered(host: &Host, folder: &Path, prefix: &str) -> Result<Vec<(u32, PathBuf)>> {
     let number = |name: &str| name.strip_prefix(prefix).and_then(|number| number.parse::<u32>().ok());
-    let mut entries = host.list(folder, |name| number(name).is_some())?.unwrap_or_default();
-    entries.sort_by_key(|entry| number(entry));
-    Ok(entries.into_iter().map(|entry| folder.join(entry)).collect())
+    let names = host.list(folder, |name| number(name).is_some())?.unwrap_or_default();
+    let mut found: Vec<_> = names.iter().filter_map(|name| Some((number(name)?, folder.join(name)))).collect();
+    found.sort_unstable();
+    Ok(found)
 }
 
 /// The node that the `access` file of an instance tells of.

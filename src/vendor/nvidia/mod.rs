@@ -4,13 +4,14 @@
 
 use std::borrow::Cow;
 
-use super::recipe::{Access, Driver, Files, Find, Libraries, Number, Recipe, Shared};
+use super::recipe::{Access, Driver, Files, Find, Identify, Libraries, Number, Recipe, Shared};
 use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Requirements, Swarm, Variable, Vendor};
 
 mod companions;
 mod cuda;
 mod mig;
 mod procfs;
+mod smi;
 mod tegra;
 mod wsl;
 
@@ -41,6 +42,12 @@ pub(super) static NVIDIA: Vendor = Vendor {
         off: "NVIDIA_DISABLE_REQUIRE",
         legacy: ("CUDA_VERSION", "cuda", "NVIDIA_REQUIRE_CUDA"),
         properties: cuda::properties,
+    }),
+    identify: Some(&Identify {
+        prefix: "MIG-",
+        programs: &["/usr/bin/nvidia-smi", "/run/nvidia/driver/usr/bin/nvidia-smi"],
+        questions: &[&["-L"], &["-q", "-x"]],
+        parts: smi::parts,
     }),
     recipes: &[&RECIPE, &INTEGRATED, &WINDOWS],
     ..PLAIN

@@ -32,10 +32,11 @@ pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
         let Some(gpu) = information(&text).filter(|gpu| !gpu.is_excluded) else { continue };
         let instances = mig::devices(host, gpu.minor)?;
         let is_split = !instances.is_empty();
-        let parts = instances.into_iter().enumerate().map(|(part, access)| {
+        let parts = instances.into_iter().enumerate().map(|(part, mig::Instance { numbers, access })| {
             let index = format!("{index}:{part}");
             let nodes = std::iter::once(gpu.node()).chain(access).collect();
-            Device { names: vec![index.clone()], nodes, identity: gpu.identity(index, &address), ..Device::default() }
+            let identity = Identity { instance: Some(numbers), ..gpu.identity(index.clone(), &address) };
+            Device { names: vec![index], nodes, identity, ..Device::default() }
         });
         let identity = gpu.identity(index.to_string(), &address);
         let whole =
@@ -73,7 +74,7 @@ impl Information<'_> {
 
     fn identity(&self, index: String, address: &str) -> Identity {
         let (model, unique_id) = (self.model.map(str::to_owned), self.uuid.map(str::to_owned));
-        Identity { index, model, unique_id, address: Some(address.to_owned()) }
+        Identity { index, model, unique_id, address: Some(address.to_owned()), instance: None }
     }
 
     fn names(&self, index: usize, address: &str) -> Vec<String> {

@@ -1,0 +1,97 @@
+//! `gpu-ctk list`: the devices of this machine, whoever made them.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::print;
+use crate::config::Config;
+use crate::error::{Error, Quoted, Result};
+use crate::generate::{self, Item, Machine};
+use crate::host::Host;
+use crate::vendor::Vendors;
+
+/// Which devices, and how they are shown.
+#[derive(Debug, clap::Args)]
+pub(super) struct List {
+    /// Only this vendor's
+    #[arg(long, value_name = "NAME")]
+    vendor: Option<String>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    /// Prints the devices. Exit status 1 if some vendor's could not be read, which is said on stderr.
+    pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        let host = Host::open(&config.host.root)?;
+        let machine = Machine { host: &host, roots: &config.host };
+        let known = Vendors::with(&config.vendor)?;
+        let vendors = match &self.vendor {
+            None => known.accelerators(),
+            Some(name) => {
+                let unknown = || Error::Usage(format!("--vendor {}: not known", Quoted(name)));
+                vec![known.by_name(name).ok_or_else(unknown)?]
+            }
+        };
+        let (mut items, mut is_whole) = (Vec::new(), true);
+        for vendor in vendors {
+            match generate::inventory(vendor, machine) {
+                Ok(found) => items.extend(found),
+                Err(error) => {
+                    is_whole = false;
+                    eprintln!("gpu-ctk: {}: {error}", vendor.name);
+                }
+            }
+        }
+        print(&if self.json {
+            format!("{:#}\n", json!(items.iter().map(as_json).collect::<Vec<_>>()))
+        } else {
+            table(&items)
+        });
+        Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+}
+
+fn as_json(item: &Item) -> serde_json::Value {
+    json!({
+        "vendor": item.vendor.name, "kind": item.vendor.kinds.first(), "index": item.identity.index,
+        "names": item.names, "model": item.identity.model, "uniqueId": item.identity.unique_id,
+        "pciAddress": item.identity.address, "numaNode": item.numa, "partition": item.partition,
+        "nodes": item.nodes, "driver": item.driver,
+    })
+}
+
+const TITLES: [&str; 9] = ["VENDOR", "INDEX", "MODEL", "ID", "PCI", "NUMA", "PARTITION", "DRIVER", "NODES"];
+
+/// One line a device, in columns.
+fn table(items: &[Item]) -> String {
+    if items.is_empty() {
+        return "this host has no device that is known here; is the driver loaded?\n".to_owned();
+    }
+    let rows: Vec<[String; 9]> = std::iter::once(TITLES.map(str::to_owned)).chain(items.iter().map(row)).collect();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..TITLES.len()).filter_map(width).collect();
+    let line = |row: &[String; 9]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
+    };
+    rows.iter().map(line).collect()
+}
+
+fn row(item: &Item) -> [String; 9] {
+    let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
+    let is_part = item.identity.instance.is_some();
+    [
+        item.vendor.name.to_owned(),
+        item.identity.index.clone(),
+        text(item.identity.model.as_deref()),
+        text(item.identity.unique_id.as_deref().filter(|_| !is_part)),
+        text(item.identity.address.as_deref()),
+        text(item.numa.map(|node| node.to_string()).as_deref()),
+        text(item.partition.as_deref()),
+        text(item.driver.as_deref()),
+        text(Some(&item.nodes.join(" "))),
+    ]
+}
