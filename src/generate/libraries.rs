@@ -109,8 +109,9 @@ fn stem(name: &str) -> &str {
 
 /// `libx` for `libx.so.1`, a name as programs are linked to.
 fn linked_name(name: &str) -> Option<&str> {
-    let (stem, version) = name.split_once(".so.")?;
-    version.bytes().all(|b| b.is_ascii_digit()).then_some(stem)
+    let (stem, version) = name.rsplit_once('.')?;
+    let is_number = !version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit());
+    stem.strip_suffix(".so").filter(|_| is_number)
 }
 
 #[cfg(test)]

@@ -21,6 +21,10 @@ impl Pattern {
         if rest.is_empty() {
             return name == first;
         }
+        // Almost every name of a large folder is told apart by its last letter.
+        if !last.is_empty() && name.as_bytes().last() != last.as_bytes().last() {
+            return false;
+        }
         let Some(mut name) = name.strip_prefix(first.as_str()).and_then(|name| name.strip_suffix(last.as_str())) else {
             return false;
         };
