@@ -65,8 +65,8 @@ fn function(rule: &Functions, address: &str, index: usize, host: &Host) -> Resul
         names.extend(filled(template, &value)?);
     }
     let unique_id = value("unique_id")?;
-    let identity =
-        Identity { index: index.to_string(), unique_id, address: Some(address.to_owned()), ..Identity::default() };
+    let index = names.first().cloned().unwrap_or_default();
+    let identity = Identity { index, unique_id, address: Some(address.to_owned()), ..Identity::default() };
     Ok(Some(Device { names, nodes, identity, ..Device::default() }))
 }
 

@@ -121,8 +121,10 @@ fn described(name: String, edits: ContainerEdits) -> crate::cdi::Device {
 
 /// `edits` with each node, each mount and each group once, in order.
 fn in_order(mut edits: ContainerEdits) -> ContainerEdits {
+    // Of two nodes for one place the later one counts.
+    edits.device_nodes.reverse();
     edits.device_nodes.sort_by(|a, b| a.path.cmp(&b.path));
-    edits.device_nodes.dedup();
+    edits.device_nodes.dedup_by(|later, first| later.path == first.path);
     edits.mounts.sort_by(|a: &Mount, b| a.container_path.cmp(&b.container_path));
     edits.mounts.dedup();
     edits.additional_gids.sort_unstable();

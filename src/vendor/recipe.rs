@@ -44,7 +44,7 @@ pub struct Functions {
     pub leaves_out_split: bool,
     /// Their nodes. A function without the first of these is none of the vendor's devices.
     pub nodes: &'static [SysfsNodes],
-    /// Their names, as templates: `{index}` is the place of the device, `{address}` its PCI address, `{dashed}` the same with
+    /// Their names, as templates, of which the first is the index: `{index}` is the place of the device, `{address}` its PCI address, `{dashed}` the same with
     /// dashes, a prefix of `nodes` the number after it, everything else the file of that name in the function's folder in
     /// sysfs. A template one of whose placeholders stands for nothing gives no name.
     pub names: &'static [&'static str],

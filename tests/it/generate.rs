@@ -1,6 +1,7 @@
 //! Generation: a host with a driver and nothing else gives containers its GPUs, and describes them to other engines.
 //!
-//! The spec that each host of tests/hosts comes to is in its `expected.yaml`; a host without one has no device. `BLESS=1`
+//! The specs that each host of tests/hosts comes to, one for each vendor, are in its `expected.yaml`; a host without one has no
+//! device. `BLESS=1`
 //! writes it anew.
 
 use std::fs;
@@ -23,7 +24,11 @@ fn check(name: &str) -> Result<(), String> {
     }
     match (fs::read_to_string(&expected), output.status.success()) {
         (Ok(expected), true) if expected != text => return Err(format!("gave\n{text}")),
-        (Ok(_), true) => cdi::parse(&text).map_err(|faults| format!("is no valid spec: {faults:?}"))?,
+        (Ok(_), true) => {
+            for spec in text.split("---\n").filter(|spec| !spec.is_empty()) {
+                cdi::parse(spec).map_err(|faults| format!("is no valid spec: {faults:?}\n{spec}"))?;
+            }
+        }
         (Ok(_), false) => return Err(error),
         (Err(_), true) => return Err(format!("has devices, but no expected.yaml\n{text}")),
         (Err(_), false) if error.contains("this host has no device of") => return Ok(()),

@@ -84,7 +84,11 @@ pub(crate) fn ctk(root: &Path, args: &[&str]) -> Output {
 
 /// What becomes of the config.json of a container with this environment; the error is what stderr says.
 pub(crate) fn create(root: &Path, env: &[&str]) -> Result<Value, String> {
-    let config = json!({"ociVersion": "1.2.0", "process": {"env": env, "user": {"uid": 0, "gid": 0}}, "linux": {}});
+    start(root, &json!({"ociVersion": "1.2.0", "process": {"env": env, "user": {"uid": 0, "gid": 0}}, "linux": {}}))
+}
+
+/// What becomes of this config.json; the error is what stderr says.
+pub(crate) fn start(root: &Path, config: &Value) -> Result<Value, String> {
     fs::write(root.join("config.json"), config.to_string()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
     let command = command.env("GPU_RUNC_CONFIG", root.join("gpu-runc.toml")).current_dir(root);

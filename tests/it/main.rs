@@ -27,3 +27,4 @@ mod layers;
 mod passthrough;
 mod scratch;
 mod stale;
+mod vendors;

@@ -1,0 +1,254 @@
+//! Vendors: what containers get of each vendor's devices on machines that have a driver and nothing else.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::hosts::{self, configure, create, paths, start};
+
+fn machine(names: &[&str], more: &str) -> Option<TempDir> {
+    let host = hosts::make(names)?;
+    configure(host.path(), more);
+    Some(host)
+}
+
+/// The nodes of a container, without the `/dev/` that all have, but for those that only name a place.
+fn nodes(container: &Value) -> String {
+    let nodes = paths(container, "/linux/devices", "path");
+    let mut nodes: Vec<_> = nodes.iter().map(|path| path.trim_start_matches("/dev/")).collect();
+    nodes.retain(|node| !node.contains("by-path"));
+    nodes.sort_unstable();
+    nodes.join(" ")
+}
+
+fn places(container: &Value) -> Vec<&str> {
+    paths(container, "/mounts", "destination")
+}
+
+fn privileged(env: &[&str]) -> Value {
+    json!({"ociVersion": "1.2.0", "linux": {}, "process": {"env": env, "user": {"uid": 0, "gid": 0},
+           "capabilities": {"bounding": ["CAP_SYS_ADMIN"]}}})
+}
+
+#[test]
+fn each_vendor_is_asked_in_its_own_words() {
+    const ACCEL0: &str = "accel/accel0 accel/accel_controlD0 infiniband/uverbs0";
+    for (host, env, expected) in [
+        ("habana-gaudi2-3", "HABANA_VISIBLE_DEVICES=0", ACCEL0),
+        ("habana-gaudi2-3", "HABANA_VISIBLE_MODULES=5", ACCEL0),
+        ("habana-gaudi2-3", "HABANA_VISIBLE_PCI_BUS_IDS=0000:33:00.0", ACCEL0),
+        (
+            "ascend-910b-2",
+            "ASCEND_VISIBLE_DEVICES=Ascend910-1",
+            "davinci1 davinci_manager devmm_svm dvpp_cmdlist hisi_hdc",
+        ),
+        (
+            "ascend-910b-2",
+            "ASCEND_VISIBLE_DEVICES=0-1",
+            "davinci0 davinci1 davinci_manager devmm_svm dvpp_cmdlist hisi_hdc",
+        ),
+        ("intel-igpu-arc-npu-3", "GPU_VISIBLE_DEVICES=intel.com/gpu=gpu1", "dri/card0 dri/renderD129"),
+        ("intel-igpu-arc-npu-3", "GPU_VISIBLE_DEVICES=intel.com/gpu=card1", "dri/card1 dri/renderD128"),
+        ("intel-igpu-arc-npu-3", "GPU_VISIBLE_DEVICES=intel.com/gpu=0000-03-00-0-0x56a0", "dri/card0 dri/renderD129"),
+        ("intel-igpu-arc-npu-3", "GPU_VISIBLE_DEVICES=all", "dri/card0 dri/card1 dri/renderD128 dri/renderD129"),
+        ("intel-igpu-arc-npu-3", "GPU_VISIBLE_DEVICES=intel.com/npu=0", "accel/accel0"),
+        ("intel-flex-sriov-2", "GPU_VISIBLE_DEVICES=0", "dri/card1 dri/renderD129"),
+        ("amd-radeon-without-kfd-2", "AMD_VISIBLE_DEVICES=0x00AB12CD34EF5678", "dri/card1 dri/renderD129"),
+        ("amd-apu-and-vmd-2", "AMD_VISIBLE_DEVICES=10000:01:00.0", "dri/card1 dri/renderD128 kfd"),
+        ("amd-mi300x-8", "AMD_VISIBLE_DEVICES=hip-1", "dri/card9 dri/renderD136 kfd"),
+        ("amd-mi300x-cpx-4", "AMD_VISIBLE_DEVICES=1:0", "dri/card2 dri/renderD130 kfd"),
+        ("hygon-k100-2", "HCU_VISIBLE_DEVICES=1", "dri/card1 dri/renderD129 kfd mkfd"),
+        ("hygon-k100-2", "NVIDIA_VISIBLE_DEVICES=0", "dri/card0 dri/renderD128 kfd mkfd"),
+        (
+            "nvidia-l40s-companions-1",
+            "NVIDIA_VISIBLE_DEVICES=00000000:31:00.0",
+            "dri/card1 dri/renderD129 nvidia-modeset nvidia-uvm nvidia-uvm-tools nvidia0 nvidiactl",
+        ),
+        ("long-tail-16", "BR_PHY_CARDS=0", "biren/card_0"),
+        ("long-tail-16", "AWS_NEURON_VISIBLE_DEVICES=ALL", "neuron0 neuron1"),
+        ("long-tail-16", "CXPU_VISIBLE_DEVICES=1", "xpu1 xpuctrl"),
+        ("long-tail-16", "GPU_VISIBLE_DEVICES=tpu.google.com/tpu=1", "vfio/8 vfio/vfio"),
+        ("long-tail-16", "GPU_VISIBLE_DEVICES=qualcomm.com/qaic=all", "accel/accel0"),
+        (
+            "long-tail-16",
+            "GPU_VISIBLE_DEVICES=furiosa.ai/npu=npu0",
+            "rngd/npu0bar0 rngd/npu0bar2 rngd/npu0ch0 rngd/npu0ch0r rngd/npu0dmar rngd/npu0mgmt rngd/npu0pe0 rngd/npu0pe1",
+        ),
+    ] {
+        let Some(host_of) = machine(&[host], "") else { return };
+        let container = create(host_of.path(), &[env]).unwrap_or_else(|error| panic!("{host} {env}: {error}"));
+        assert_eq!(nodes(&container), expected, "{host} {env}");
+    }
+}
+
+#[test]
+fn vendors_are_told_apart_by_their_hardware() {
+    let Some(host) = machine(&["hygon-k100-2"], "") else { return };
+    let error = create(host.path(), &["AMD_VISIBLE_DEVICES=0"]).unwrap_err();
+    assert!(error.contains("unresolvable CDI devices amd.com/gpu=0"), "a folder called amdgpu is not AMD's: {error}");
+    let Some(host) = machine(&["long-tail-16"], "") else { return };
+    for kind in ["intel.com/npu", "intel.com/gaudi"] {
+        let error = create(host.path(), &[&format!("GPU_VISIBLE_DEVICES={kind}=0")]).unwrap_err();
+        assert!(error.contains(&format!("unresolvable CDI devices {kind}=0")), "accel0 is another's: {error}");
+    }
+    fs::remove_dir_all(host.path().join("sys/bus/pci/devices/0000:10:00.0")).unwrap();
+    let error = create(host.path(), &["IX_VISIBLE_DEVICES=0"]).unwrap_err();
+    assert!(error.contains("unresolvable CDI devices iluvatar.com/gpu=0"), "a node without its hardware: {error}");
+}
+
+#[test]
+fn a_machine_of_several_vendors_gives_what_is_asked_of_each() {
+    let Some(host) = machine(&["nvidia-l40s-companions-1", "intel-flex-sriov-2"], "") else { return };
+    let both =
+        create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0", "GPU_VISIBLE_DEVICES=intel.com/gpu=0000:00:02.0"]).unwrap();
+    let both = nodes(&both);
+    assert!(both.contains("nvidia0") && both.contains("dri/card0") && both.contains("dri/renderD128"), "{both}");
+    let any = create(host.path(), &["GPU_VISIBLE_DEVICES=0"]).unwrap();
+    assert!(nodes(&any).contains("nvidia0") && !nodes(&any).contains("dri/card0 "), "{}", nodes(&any));
+}
+
+#[test]
+fn a_container_gets_the_files_of_the_classes_that_it_names() {
+    let Some(host) = machine(&["nvidia-l40s-companions-1"], "") else { return };
+    for (classes, libraries, has_nodes, has_mps) in [
+        ("compute,utility", "libcuda libnvidia-ml", false, true),
+        ("utility", "libnvidia-ml", false, false),
+        ("graphics", "libGLX_indirect libGLX_nvidia libnvidia-glcore", true, false),
+        ("video", "libcuda libnvcuvid", false, false),
+        ("all", "libGLX_indirect libGLX_nvidia libcuda libnvcuvid libnvidia-glcore libnvidia-ml", true, true),
+        ("", "libGLX_indirect libGLX_nvidia libcuda libnvcuvid libnvidia-glcore libnvidia-ml", true, true),
+    ] {
+        let env = ["NVIDIA_VISIBLE_DEVICES=0,0", &format!("NVIDIA_DRIVER_CAPABILITIES={classes}")];
+        let container = create(host.path(), &env).unwrap();
+        let of = |folder: &str| -> BTreeSet<&str> {
+            let names =
+                places(&container).into_iter().filter_map(|place| place.strip_prefix(folder)?.strip_prefix('/'));
+            names.filter(|name| name.starts_with("lib")).filter_map(|name| Some(name.split_once(".so")?.0)).collect()
+        };
+        assert_eq!(of("/usr/lib64").into_iter().collect::<Vec<_>>().join(" "), libraries, "{classes}");
+        assert_eq!(of("/usr/lib").is_empty(), classes != "all", "32-bit libraries only with compat32: {classes}");
+        assert_eq!(nodes(&container).contains("dri/renderD129"), has_nodes, "{classes}");
+        assert_eq!(places(&container).contains(&"/tmp/nvidia-mps"), has_mps, "{classes}");
+        assert_eq!(nodes(&container).matches("nvidia0").count(), 1, "the second of two equal ids does not count");
+    }
+    let error =
+        create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_DRIVER_CAPABILITIES=compute,magic"]).unwrap_err();
+    assert!(error.contains("unsupported capabilities found in \"magic\" (allowed \"all,compute,"), "{error}");
+
+    let Some(npu) = machine(&["ascend-310b-lists-1"], "") else { return };
+    for (choice, expected) in [
+        ("A=b", Ok("/etc/hdcBasic.cfg /usr/local/sbin/npu-smi /usr/local/Ascend/driver/lib64")),
+        ("ASCEND_RUNTIME_MOUNTS=ub", Ok("/usr/lib64/libummu_a.so /usr/lib64/libummu_b.so")),
+        ("ASCEND_RUNTIME_OPTIONS=NODRV", Ok("")),
+        (
+            "ASCEND_RUNTIME_MOUNTS=none-such",
+            Err("there is no list of files \"/etc/ascend-docker-runtime.d/none-such.list\""),
+        ),
+        ("ASCEND_RUNTIME_MOUNTS=../secret", Err("\"../secret\" is no name of a list of files")),
+    ] {
+        match (create(npu.path(), &["ASCEND_VISIBLE_DEVICES=0", choice]), expected) {
+            (Ok(container), Ok(expected)) => assert_eq!(places(&container).join(" "), expected, "{choice}"),
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{choice}: {error}"),
+            (outcome, _) => panic!("{choice}: {outcome:?}"),
+        }
+    }
+    let linked = create(npu.path(), &["ASCEND_VISIBLE_DEVICES=0"]).unwrap();
+    let manager =
+        linked["linux"]["devices"].as_array().unwrap().iter().find(|node| node["path"] == "/dev/davinci_manager");
+    assert_eq!(manager.unwrap()["major"], 238, "the one for containers, in the other's place");
+}
+
+#[test]
+fn companions_are_switched_on_and_managers_need_privilege() {
+    let Some(host) = machine(&["nvidia-l40s-companions-1"], "") else { return };
+    let gpu = "NVIDIA_VISIBLE_DEVICES=0";
+    let without = nodes(&create(host.path(), &[gpu]).unwrap());
+    let added = |container: &Value| {
+        let nodes = nodes(container);
+        let added: Vec<_> = nodes.split(' ').filter(|node| !without.split(' ').any(|known| known == *node)).collect();
+        added.join(" ")
+    };
+    for (env, expected) in [
+        ("NVIDIA_GDS=enabled", "nvidia-fs0 nvidia-fs1"),
+        ("NVIDIA_GDS=yes", ""),
+        ("NVIDIA_MOFED=enabled", "infiniband/rdma_cm infiniband/uverbs0"),
+        ("NVIDIA_GDRCOPY=enabled", "gdrdrv"),
+        ("NVIDIA_NVSWITCH=enabled", "nvidia-nvswitch0 nvidia-nvswitchctl"),
+    ] {
+        assert_eq!(added(&create(host.path(), &[gpu, env]).unwrap()), expected, "{env}");
+    }
+    let gds = create(host.path(), &[gpu, "NVIDIA_GDS=enabled"]).unwrap();
+    assert!(places(&gds).contains(&"/run/udev") && places(&gds).contains(&"/etc/cufile.json"));
+    for (env, expected) in [
+        ("NVIDIA_IMEX_CHANNELS=3", "nvidia-caps-imex-channels/channel3"),
+        ("NVIDIA_IMEX_CHANNELS=channel0,3", "nvidia-caps-imex-channels/channel0 nvidia-caps-imex-channels/channel3"),
+        ("NVIDIA_IMEX_CHANNELS=none", ""),
+        ("NVIDIA_MIG_CONFIG_DEVICES=all", "nvidia-caps/nvidia-cap1"),
+        ("NVIDIA_MIG_MONITOR_DEVICES=0", "nvidia-caps/nvidia-cap2"),
+        (
+            "GPU_VISIBLE_DEVICES=management.nvidia.com/gpu=all",
+            "nvidia-caps-imex-channels/channel0 nvidia-caps-imex-channels/channel3 nvidia-caps/nvidia-cap1 nvidia-caps/nvidia-cap2",
+        ),
+    ] {
+        assert_eq!(added(&start(host.path(), &privileged(&[gpu, env])).unwrap()), expected, "{env}");
+        assert_eq!(added(&create(host.path(), &[gpu, env]).unwrap()), "", "{env} without privilege");
+    }
+    let error = start(host.path(), &privileged(&[gpu, "NVIDIA_IMEX_CHANNELS=7"])).unwrap_err();
+    assert!(error.contains("unresolvable CDI devices nvidia.com/imex-channel=7"), "{error}");
+
+    let Some(plain) = machine(&["nvidia-h100-8"], "") else { return };
+    create(plain.path(), &[gpu, "NVIDIA_GDS=enabled"]).unwrap();
+    let told = hosts::ctk(plain.path(), &["explain", "--env", gpu, "--env", "NVIDIA_GDS=enabled"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("asks for nvidia.com/gds=all, which this host has not"), "{told}");
+}
+
+#[test]
+fn a_vendor_of_the_configuration_is_one_like_any_other() {
+    let row = r#"
+        [[vendor]]
+        name = "acme"
+        kind = "acme.example/npu"
+        devices = "/dev/rbln*"
+        nodes = ["/dev/itrctl", "/dev/absent"]
+        env = ["ACME=1"]
+        mounts = ["/opt/mxdriver", "/opt/absent"]
+        visible = "ACME_VISIBLE_DEVICES"
+    "#;
+    let Some(host) = machine(&["long-tail-16"], row) else { return };
+    let annotated = json!({"ociVersion": "1.2.0", "linux": {}, "process": {"env": [], "user": {"uid": 0, "gid": 0}},
+                           "annotations": {"gpu-runc/gpus": "driver=acme,count=1"}});
+    for container in [
+        create(host.path(), &["ACME_VISIBLE_DEVICES=0"]),
+        create(host.path(), &["ACME_VISIBLE_DEVICES=all"]),
+        create(host.path(), &["GPU_VISIBLE_DEVICES=acme.example/npu=rbln0"]),
+        start(host.path(), &annotated),
+    ] {
+        let container = container.unwrap();
+        assert_eq!(nodes(&container), "itrctl rbln0");
+        assert_eq!(places(&container), ["/opt/mxdriver"]);
+        assert!(container["process"]["env"].as_array().unwrap().contains(&json!("ACME=1")));
+    }
+    let error = create(host.path(), &["ACME_VISIBLE_DEVICES=1"]).unwrap_err();
+    assert!(error.contains("unresolvable CDI devices acme.example/npu=1"), "{error}");
+
+    configure(host.path(), &row.replace("acme.example/npu", "amd.com/gpu"));
+    let error = create(host.path(), &["AMD_VISIBLE_DEVICES=0"]).unwrap_err();
+    assert!(error.contains("vendor \"acme\": kind amd.com/gpu is another vendor's"), "{error}");
+    create(host.path(), &["PATH=/bin"]).expect("who asks for nothing is not kept from starting");
+}
+
+#[test]
+fn every_row_with_a_recipe_has_a_machine_that_shows_it() {
+    let described = fs::read_dir(hosts::folder())
+        .unwrap()
+        .filter_map(|host| fs::read_to_string(host.unwrap().path().join("expected.yaml")).ok());
+    let described: String = described.collect();
+    for vendor in gpu_runc::vendor::Vendors::known().accelerators() {
+        let has_recipe = !vendor.recipes.is_empty();
+        let is_shown = described.contains(&format!("kind: {}\n", vendor.kinds[0]));
+        assert_eq!(has_recipe, is_shown, "{}", vendor.name);
+    }
+}
