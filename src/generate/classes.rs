@@ -27,12 +27,12 @@ impl<'a> Chosen<'a> {
 
     /// Whether what belongs to `classes`, or to all where there are none, is needed.
     pub(super) fn needs(&self, classes: &[&str]) -> bool {
-        match self {
-            Chosen::All => true,
-            // Nothing chosen is no file at all.
-            Chosen::These([]) => false,
-            _ => classes.is_empty() || self.names().any(|chosen| classes.contains(&chosen)),
-        }
+        *self == Chosen::All || classes.is_empty() || self.names().any(|chosen| classes.contains(&chosen))
+    }
+
+    /// Whether no file of the driver is wanted, not even what belongs to no class.
+    pub(super) fn is_nothing(&self) -> bool {
+        *self == Chosen::These(&[])
     }
 
     /// The classes by name, where there is a choice.
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_belongs_to_no_class_goes_with_any_and_with_none_if_nothing_was_chosen() {
+    fn what_belongs_to_no_class_goes_with_any() {
         let compute = ["compute".to_owned()];
         for (chosen, classes, needed) in [
             (Chosen::All, ["graphics"].as_slice(), true),
@@ -60,7 +60,8 @@ mod tests {
             (Chosen::These(&compute), &["compute"], true),
             (Chosen::These(&compute), &["video"], false),
             (Chosen::These(&compute), &[], true),
-            (Chosen::These(&[]), &[], false),
+            (Chosen::These(&[]), &["compute"], false),
+            (Chosen::These(&[]), &[], true),
         ] {
             assert_eq!(chosen.needs(classes), needed, "{chosen:?} {classes:?}");
         }

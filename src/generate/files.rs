@@ -69,7 +69,10 @@ impl Installed {
     /// The mounts of those of its files that were `chosen`, ordered by their places in the container.
     pub(super) fn mounts(&self, host: &Host, chosen: &Chosen<'_>) -> Result<Vec<Mount>> {
         let mut mounts = Mounts::default();
-        if let Some(rule) = self.driver.libraries.filter(|_| chosen.needs(&[])) {
+        if chosen.is_nothing() {
+            return Ok(Vec::new());
+        }
+        if let Some(rule) = self.driver.libraries {
             libraries::add(rule, &self.root, &self.folders, &self.version, chosen, &mut mounts)?;
         }
         let listed = self.listed(chosen, &mut mounts)?;

@@ -37,10 +37,11 @@ static DRAWING: Recipe = Recipe {
     }))
 };
 
-/// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals. Bare digits are
+/// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals, and AMD's own
+/// tools with `GPU-`. Bare digits are
 /// an index as long as they could be one, which ROCm's toolkit takes to be 8 digits.
 fn unique_id(id: &str) -> Cow<'_, str> {
-    let hex = match id.strip_prefix("0x").or_else(|| id.strip_prefix("0X")) {
+    let hex = match ["0x", "0X", "GPU-"].iter().find_map(|prefix| id.strip_prefix(prefix)) {
         Some(hex) => hex,
         None if id.len() > 8 => id,
         None => return Cow::Borrowed(id),

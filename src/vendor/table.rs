@@ -179,6 +179,8 @@ mod tests {
         for (vendor, written, canonical) in [
             ("amd", "0xABCDEF", "0xabcdef"),
             ("amd", "0X00ab", "0xab"),
+            ("amd", "GPU-c027d079faca2939", "0xc027d079faca2939"),
+            ("amd", "GPU-x", "GPU-x"),
             ("amd", "00e1AA5f0c2b9d31", "0xe1aa5f0c2b9d31"),
             ("amd", "0x0", "0x0"),
             ("amd", "12345678", "12345678"),

@@ -68,6 +68,13 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Writes the file at `path` below `root`.
+pub(crate) fn put(root: &Path, path: &str, text: &str) {
+    let path = root.join(path);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+}
+
 /// A configuration for the host at `root`, with no CDI file but those in `root`/cdi.
 pub(crate) fn configure(root: &Path, more: &str) {
     let base = format!(

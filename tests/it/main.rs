@@ -19,6 +19,7 @@ mod cdi_generate;
 mod ctk;
 mod engines;
 mod errors;
+mod fixtures;
 mod generate;
 mod golden;
 mod hosts;
