@@ -33,6 +33,8 @@ pub(crate) enum Ask {
     Annotation(&'static str, &'static str),
     /// The engine's own flag.
     Gpus(&'static str),
+    /// A CDI device that the engine itself finds.
+    Device(&'static str),
     Terminal,
 }
 
@@ -69,6 +71,8 @@ pub(crate) struct Engine {
     pub(crate) annotations: bool,
     /// How the engine's own `--gpus` asks for the second GPU, where it has one that reaches the runtime.
     pub(crate) gpus_flag: Option<&'static str>,
+    /// Whether it reads CDI files itself.
+    pub(crate) has_cdi: bool,
     /// The exit code of its client when the runtime refuses to create a container.
     pub(crate) refusal: i32,
     pub(crate) containers: AtomicU32,
@@ -98,13 +102,22 @@ impl Engine {
 
     /// gpu-runc's configuration from now on: the made-up host's, and `more` after it.
     pub(crate) fn configure(&self, more: &str) {
+        self.write_configuration("cdi", &format!("[inject]\ngenerate = \"never\"\n{more}"));
+    }
+
+    /// gpu-runc's configuration from now on: no CDI file, but the machine in the scratch folder `root`.
+    pub(crate) fn configure_machine(&self, root: &str) {
+        let root = self.session.scratch.text(root);
+        self.write_configuration("no-cdi", &format!("[host]\nroot = {root:?}\n"));
+    }
+
+    fn write_configuration(&self, cdi: &str, more: &str) {
         let scratch = &self.session.scratch;
-        let (log, cdi, low_level) = (scratch.text("gpu-runc.log"), scratch.text("cdi"), &self.low_level);
+        let (log, cdi, low_level) = (scratch.text("gpu-runc.log"), scratch.text(cdi), &self.low_level);
         let base = format!(
-            "runtimes = [{low_level:?}]\n[log]\nsyslog = false\nfile = {log:?}\n[cdi]\nspec-dirs = [{cdi:?}]\n\
-             [inject]\ngenerate = \"never\"\n"
+            "runtimes = [{low_level:?}]\n[log]\nsyslog = false\nfile = {log:?}\n[cdi]\nspec-dirs = [{cdi:?}]\n{more}"
         );
-        scratch.write("gpu-runc/config.toml", &format!("{base}{more}"));
+        scratch.write("gpu-runc/config.toml", &base);
     }
 }
 
@@ -214,6 +227,7 @@ impl Container<'_> {
                 Ask::Env(variable) => vec!["--env".to_owned(), (*variable).to_owned()],
                 Ask::Annotation(key, value) => vec!["--annotation".to_owned(), format!("{key}={value}")],
                 Ask::Gpus(value) => vec!["--gpus".to_owned(), (*value).to_owned()],
+                Ask::Device(name) => vec!["--device".to_owned(), (*name).to_owned()],
                 Ask::Terminal => vec!["--tty".to_owned()],
             });
         }
@@ -262,7 +276,7 @@ fn config_json(rootfs: &str, cgroup: &str, asks: &[Ask], script: &str) -> Value 
         match ask {
             Ask::Env(variable) => env.push(variable),
             Ask::Annotation(key, value) => drop(annotations.insert((*key).to_owned(), json!(value))),
-            Ask::Gpus(_) => unreachable!("a bundle has no flags"),
+            Ask::Gpus(_) | Ask::Device(_) => unreachable!("a bundle has no flags"),
             Ask::Terminal => terminal = true,
         }
     }

@@ -80,6 +80,7 @@ impl Installation {
             low_level,
             annotations: true,
             gpus_flag: None,
+            has_cdi: false,
             refusal: 1,
             containers: AtomicU32::default(),
         })
@@ -139,7 +140,8 @@ fn podman(engine: Engine) -> Engine {
     let client = format!("podman {folders} --cgroup-manager cgroupfs --events-backend file --runtime {{runtime}}");
     // `--ulimit host`: raising limits takes a capability that the root of a build machine may lack.
     let run_options = words("--network none --cap-add MKNOD --ulimit host");
-    let engine = Engine { grammar: Grammar::Docker, client: words(&client), run_options, refusal: 126, ..engine };
+    let engine =
+        Engine { grammar: Grammar::Docker, client: words(&client), run_options, refusal: 126, has_cdi: true, ..engine };
     with_image(engine, "load --input")
 }
 

@@ -2,9 +2,12 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::engine::{Ask, Engine, Grammar, Through, Verb};
 use super::host;
 use super::session::{Outcome, wait_until};
+use crate::hosts;
 
 /// Fails by panicking.
 pub(crate) type Check = fn(&Engine);
@@ -26,6 +29,8 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
     ("a broken CDI file does not hide a good one", broken_cdi_file),
     ("a broken configuration stops only who asks", broken_configuration),
     ("a grant is logged", grant_is_logged),
+    ("a machine with a driver and nothing else is enough", described_from_the_machine),
+    ("an engine's own CDI finds what was generated", generated_for_the_engine),
 ];
 
 const FIRST: &[Ask] = &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0")];
@@ -237,6 +242,73 @@ fn grant_is_logged(engine: &Engine) {
     assert_eq!(log.lines().count(), 1, "{log}");
     for word in ["grant", "nvidia.com/gpu=0", "NVIDIA_VISIBLE_DEVICES"] {
         assert!(log.contains(word), "{log}");
+    }
+}
+
+/// Makes the machine `name` of tests/hosts in the scratch folder of the same name.
+fn machine(engine: &Engine, name: &str) {
+    let scratch = &engine.session.scratch;
+    if !scratch.path(name).exists() {
+        assert!(hosts::add(name, &scratch.path(name)), "root makes device nodes");
+    }
+    engine.configure_machine(name);
+}
+
+fn described_from_the_machine(engine: &Engine) {
+    machine(engine, "nvidia-h100-8");
+    let script = "cd /dev; ls nvidia* dri/render*; cd /usr/lib/x86_64-linux-gnu; ls libcuda.so*; ls /tmp/nvidia-mps";
+    let seen = succeeds(engine, &[Ask::Env("NVIDIA_VISIBLE_DEVICES=4")], script);
+    let expected = "dri/renderD132 nvidia-modeset nvidia-uvm nvidia-uvm-tools nvidia7 nvidiactl libcuda.so libcuda.so.1 \
+                    libcuda.so.550.54.15 control";
+    assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), expected.split_whitespace().collect::<Vec<_>>());
+
+    machine(engine, "amd-mi300x-8");
+    let script = "cd /dev; ls kfd dri/*; id -G | tr ' ' '\\n' | grep -cE '^(44|105)$'";
+    let seen = succeeds(engine, &[Ask::Env("AMD_VISIBLE_DEVICES=hip-1")], script);
+    assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), ["dri/card9", "dri/renderD136", "kfd", "2"]);
+}
+
+fn generated_for_the_engine(engine: &Engine) {
+    if !engine.has_cdi {
+        return;
+    }
+    machine(engine, "nvidia-h100-8");
+    let scratch = &engine.session.scratch;
+    let generate =
+        [env!("CARGO_BIN_EXE_gpu-ctk"), "cdi", "generate", "--vendor", "nvidia", "--output", "-", "--format", "json"];
+    let printed = engine.session.run(&generate.map(str::to_owned));
+    assert_eq!(printed.code, 0, "{printed:?}");
+    // The file is for the machine that it describes; here that machine is a folder of another.
+    let root = scratch.text("nvidia-h100-8");
+    let mut spec: Value = serde_json::from_str(&printed.stdout).unwrap();
+    let devices = spec["devices"].as_array_mut().unwrap().iter_mut().map(|device| &mut device["containerEdits"]);
+    for edits in devices.collect::<Vec<_>>() {
+        move_below(&root, edits);
+    }
+    move_below(&root, &mut spec["containerEdits"]);
+    let file = scratch.write("generated.json", &spec.to_string());
+    let install = format!("mkdir -p /etc/cdi && cp {} /etc/cdi/nvidia.json", file.display());
+    assert_eq!(engine.session.run(&["sh", "-c", &install].map(str::to_owned)).code, 0);
+    let seen = engine.run(
+        Through::Plain,
+        &[Ask::Device("nvidia.com/gpu=4")],
+        "cd /dev; ls nvidia[0-9]; ls /usr/lib/x86_64-linux-gnu/libcuda.so.1",
+    );
+    assert_eq!(
+        seen.stdout.split_whitespace().collect::<Vec<_>>(),
+        ["nvidia7", "/usr/lib/x86_64-linux-gnu/libcuda.so.1"],
+        "{seen:?}"
+    );
+    assert_eq!(engine.session.run(&["rm", "/etc/cdi/nvidia.json"].map(str::to_owned)).code, 0);
+}
+
+/// Puts the host paths of container edits below `root`.
+fn move_below(root: &str, edits: &mut Value) {
+    for member in ["deviceNodes", "mounts"] {
+        for entry in edits[member].as_array_mut().into_iter().flatten() {
+            let known = entry["hostPath"].as_str().or(entry["path"].as_str()).unwrap();
+            entry["hostPath"] = Value::from(format!("{root}{known}"));
+        }
     }
 }
 
