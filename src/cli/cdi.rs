@@ -7,15 +7,18 @@ use serde_json::json;
 
 use super::print;
 use crate::cdi::{self, Fault, Kind, Lookup, Problem, QualifiedName, Registry, Spec};
-use crate::config::Config;
+use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
+use crate::generate::{self, Chosen, Machine, Wish};
+use crate::host::Host;
 use crate::request::{Ask, Request, Source, Want};
 use crate::runtime::grant;
 use crate::vendor::Vendors;
 
 /// Prints every device that can be asked for; what is wrong with the files goes to stderr.
 pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<ExitCode> {
-    let registry = Registry::load_all(&config.cdi.spec_dirs);
+    let mut registry = Registry::load_all(&config.cdi.spec_dirs);
+    add_generated(&mut registry, config)?;
     let devices = devices(&registry);
     if as_json {
         let device =
@@ -42,6 +45,26 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
         eprintln!("gpu-ctk: {}", Error::from(problem.clone()));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Adds what would be described in memory; a vendor whose devices cannot be described is told on stderr.
+fn add_generated(registry: &mut Registry, config: &Config) -> Result<()> {
+    if config.inject.generate == Generate::Never {
+        return Ok(());
+    }
+    let host = Host::open(&config.host.root)?;
+    let machine = Machine { host: &host, roots: &config.host };
+    for vendor in Vendors::with(&config.vendor)?.accelerators() {
+        let Some(kind) = vendor.kinds.first().and_then(|kind| kind.parse::<Kind>().ok()) else { continue };
+        let wish =
+            Wish { wants: &|_, _| true, names: &|device| device.names.clone(), chosen: &Chosen::new(vendor, None) };
+        match generate::spec(vendor, &kind, machine, wish) {
+            Ok(Some(spec)) => registry.add(spec, &format!("generated:{}", vendor.name)),
+            Ok(None) => {}
+            Err(error) => eprintln!("gpu-ctk: {}: {error}", vendor.name),
+        }
+    }
+    Ok(())
 }
 
 /// A device, its file, and the CDI version that the file declares.

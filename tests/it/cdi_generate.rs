@@ -195,3 +195,39 @@ fn devices_are_listed_for_people_and_for_programs() {
     let output = ctk(none.path(), &["list"]);
     assert!(output.status.success() && output.stdout.starts_with(b"this host has no device"));
 }
+
+#[test]
+fn what_files_do_not_have_is_listed_as_generated() {
+    let Some(host) = machine(&["nvidia-a100-mig-2"]) else { return };
+    fs::create_dir(host.path().join("cdi")).unwrap();
+    let file = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "1", "containerEdits": {"env": ["A=b"]}}]});
+    fs::write(host.path().join("cdi/nvidia.json"), file.to_string()).unwrap();
+    let listed = |more: &str| {
+        configure(host.path(), more);
+        String::from_utf8(ctk(host.path(), &["cdi", "list", "--verbose"]).stdout).unwrap()
+    };
+    let all = listed("");
+    assert!(
+        all.contains("nvidia.com/gpu=1 ")
+            && all.lines().any(|line| line.contains("=1 ") && line.contains("cdi/nvidia.json")),
+        "{all}"
+    );
+    assert!(
+        all.lines().any(|line| line.starts_with("nvidia.com/gpu=0:2 ") && line.contains("generated:nvidia")),
+        "{all}"
+    );
+    assert!(listed("[inject]\ngenerate = \"never\"\n").starts_with("Found 1 CDI devices"));
+}
+
+#[test]
+fn the_units_of_the_packages_start_what_there_is() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
+    let service = fs::read_to_string(folder.join("systemd/gpu-runc-cdi-refresh.service")).unwrap();
+    let started = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/gpu-ctk ")).unwrap();
+    let Some(host) = machine(&["amd-mi300x-8"]) else { return };
+    let output = ctk(host.path(), &started.split(' ').collect::<Vec<_>>());
+    assert!(output.status.success() && host.path().join("cdi/amd.com-gpu.json").exists(), "{output:?}");
+    let rules = fs::read_to_string(folder.join("udev/60-gpu-runc.rules")).unwrap();
+    let named = rules.lines().filter(|line| line.starts_with("ACTION"));
+    assert!(named.into_iter().all(|line| line.ends_with("restart gpu-runc-cdi-refresh.service\"")), "{rules}");
+}

@@ -14,6 +14,7 @@
     reason = "tests make their own world, and fail by panicking"
 )]
 
+mod capture;
 mod cdi_cases;
 mod cdi_generate;
 mod ctk;
