@@ -82,15 +82,18 @@ impl Generate {
         let host = Host::open(&config.host.root)?;
         let machine = Machine { host: &host, roots: &config.host };
         let mut specs = Vec::new();
+        // What is wrong with one vendor keeps no other's files from being written.
+        let mut wrong = None;
         for &vendor in &vendors {
             let kind = self.kind(vendor)?;
-            match self.spec(vendor, &kind, machine)? {
-                Some(spec) => specs.push(spec),
-                None if self.prune => self.remove(&kind, &config)?,
-                None => {}
+            match self.spec(vendor, &kind, machine) {
+                Ok(Some(spec)) => specs.push(spec),
+                Ok(None) if self.prune => self.remove(&kind, &config)?,
+                Ok(None) => {}
+                Err(error) => wrong = wrong.or(Some(error)),
             }
         }
-        if specs.is_empty() {
+        if specs.is_empty() && wrong.is_none() {
             let names: Vec<_> = vendors.iter().map(|vendor| vendor.name).collect();
             let names = if self.vendors.is_empty() { "any vendor".to_owned() } else { names.join(" or ") };
             return match self.prune {
@@ -102,14 +105,14 @@ impl Generate {
             let several = "this host has several vendors' devices, which do not go into one file; choose with --vendor";
             return Err(Error::Usage(several.to_owned()));
         }
-        let targets = specs.iter().map(|spec| self.target(&spec.kind, &config)).collect::<Result<Vec<_>>>()?;
-        for (spec, target) in specs.iter().zip(&targets) {
-            refuse_conflict(spec, target, &config)?;
+        for spec in &specs {
+            let target = self.target(&spec.kind, &config)?;
+            match refuse_conflict(spec, &target, &config) {
+                Ok(()) => self.put(spec, &target)?,
+                Err(conflict) => wrong = wrong.or(Some(conflict)),
+            }
         }
-        for (spec, target) in specs.iter().zip(&targets) {
-            self.put(spec, target)?;
-        }
-        Ok(ExitCode::SUCCESS)
+        wrong.map_or(Ok(ExitCode::SUCCESS), Err)
     }
 
     /// The vendors that are named, else all whose devices containers are started for.
@@ -267,7 +270,7 @@ fn refuse_conflict(spec: &Spec, target: &Target, config: &Config) -> Result<()> 
     match other {
         None => Ok(()),
         Some(other) => Err(Error::Usage(format!(
-            "{} describes {} already, nothing is written; remove it, or give these devices another --class",
+            "{} describes {} already, no other file is written; remove it, or give these devices another --class",
             other.display(),
             spec.kind
         ))),

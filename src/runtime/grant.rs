@@ -8,7 +8,7 @@ use std::path::Path;
 use super::stale::{self, Stale};
 use crate::cdi::{ContainerEdits, Kind, Registry};
 use crate::config::{Config, Generate};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::generate::{self, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
@@ -42,15 +42,18 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
     let mut registry = files(config, &can_describe, &wants);
     let mut generated: Vec<Undescribed> = Vec::new();
     let mut stale: Vec<Stale> = Vec::new();
+    // A vendor that is not well is an error only where no other can answer.
+    let mut unwell: Vec<Error> = Vec::new();
     let resolution = loop {
         while config.inject.generate != Generate::Never
             && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors)
         {
-            describe(vendor, &kind, &mut registry, machine, &wants, request)?;
+            unwell.extend(describe(vendor, &kind, &mut registry, machine, &wants, request).err());
             generated.push((vendor, kind));
         }
         let mut resolution = match resolve::resolve(request, &registry) {
             Ok(resolution) => resolution,
+            Err(_) if !unwell.is_empty() => return Err(unwell.swap_remove(0)),
             Err(missing) => {
                 let mut everything = files(config, &can_describe, &|_, _| true);
                 stale.iter().for_each(|stale| everything.forget(&stale.file));
@@ -69,6 +72,7 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
         }
     };
     let mut notes = told(&stale);
+    notes.extend(unwell.iter().map(Error::to_string));
     notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
     Ok(granted(resolution, notes, &host))
 }

@@ -100,9 +100,17 @@ fn nothing_is_written_that_would_clash_or_when_only_asked_what_would_be() {
     fs::write(host.path().join("cdi/nvidia.yaml"), theirs.to_string()).unwrap();
     for args in [&[][..], &["--output", "cdi/other.json"], &["--output", "elsewhere/nvidia.json"]] {
         let error = generate(host.path(), args).unwrap_err();
-        assert!(error.contains("cdi/nvidia.yaml describes nvidia.com/gpu already, nothing is written; "), "{error}");
+        assert!(
+            error.contains("cdi/nvidia.yaml describes nvidia.com/gpu already, no other file is written; "),
+            "{error}"
+        );
     }
     assert_eq!(fs::read_dir(host.path().join("cdi")).unwrap().count(), 1);
+    let Some(both) = machine(&["nvidia-h100-8", "amd-mi300x-8"]) else { return };
+    fs::create_dir(both.path().join("cdi")).unwrap();
+    fs::write(both.path().join("cdi/nvidia.yaml"), theirs.to_string()).unwrap();
+    assert!(generate(both.path(), &[]).unwrap_err().contains("no other file is written"));
+    assert!(both.path().join("cdi/amd.com-gpu.json").exists(), "the other vendor's is");
     generate(host.path(), &["--class", "other"]).unwrap();
     generate(host.path(), &["--output", "cdi/nvidia.yaml"]).unwrap();
     generate(host.path(), &["--output", "cdi/nvidia.yaml"]).unwrap();

@@ -212,6 +212,9 @@ fn a_driver_without_its_files_is_told_from_one_that_is_absent() {
     .unwrap();
     let error = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0"]).unwrap_err();
     assert!(error.contains("version 560.1.2 of the nvidia driver is loaded, but libcuda.so.560.1.2"), "{error}");
+    assert!(hosts::add("amd-mi300x-8", host.path()));
+    let other = create(host.path(), &["GPU_VISIBLE_DEVICES=0"]).expect("another vendor can answer");
+    assert!(paths(&other, "/linux/devices", "path").contains(&"/dev/kfd"));
 }
 
 #[test]
