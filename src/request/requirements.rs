@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Plain, Quoted, Result};
 use crate::oci::view::View;
 use crate::vendor::{Property, Requirements, Vendor, Vendors};
 
@@ -68,25 +68,24 @@ impl Requirement {
     /// they are not met or make no sense.
     pub fn check(&self, known: &[Property]) -> Result<Option<String>> {
         let wrong = |message: String| Error::Request { source: self.source.to_string(), message };
-        let mut first_unmet = None;
-        let mut unknown = None;
+        let (mut first_unmet, mut unknown, mut is_met) = (None, None, false);
         for alternative in self.expression.split_whitespace() {
             let mut verdict = Verdict::Met;
             for text in alternative.split(',').filter(|text| !text.is_empty()) {
-                let condition = Condition::parse(text).map_err(wrong)?;
-                let judged = condition.judge(known);
+                let judged = Condition::parse(text).and_then(|condition| condition.judge(known)).map_err(wrong)?;
                 if judged == Verdict::Unmet {
                     first_unmet.get_or_insert(text);
                 }
                 verdict = verdict.and(judged);
             }
             match verdict {
-                Verdict::Met => return Ok(None),
+                Verdict::Met => is_met = true,
                 Verdict::Unknown => unknown = unknown.or(Some(alternative)),
                 Verdict::Unmet => {}
             }
         }
         match (unknown, first_unmet) {
+            _ if is_met => Ok(None),
             (Some(alternative), _) => {
                 Ok(Some(format!("{}: {} cannot be checked here, and counts as met", self.source, Quoted(alternative))))
             }
@@ -103,8 +102,10 @@ impl Requirement {
             _ => "",
         };
         Error::Inject(format!(
-            "unsatisfied condition: {condition}, which the container's {name} asks for; this host has {}; update the driver, \
+            "unsatisfied condition: {}, which the container's {} asks for; this host has {}; update the driver, \
              use an older image, or start the container with {off}=1",
+            Plain(condition),
+            Plain(name),
             known.join(", ")
         ))
     }
@@ -152,10 +153,15 @@ impl<'a> Condition<'a> {
         Ok(Condition { property, operator, value })
     }
 
-    fn judge(&self, known: &[Property]) -> Verdict {
+    /// An error if it compares a version with what is none.
+    fn judge(&self, known: &[Property]) -> std::result::Result<Verdict, String> {
         let Some((_, is)) = known.iter().find(|(property, _)| *property == self.property) else {
-            return Verdict::Unknown;
+            return Ok(Verdict::Unknown);
         };
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if !self.value.split('.').all(is_number) {
+            return Err(format!("{} of {} is no version", Quoted(self.value), self.property));
+        }
         let order = compare(is, self.value);
         let holds = match self.operator {
             "=" => order.is_eq(),
@@ -165,7 +171,7 @@ impl<'a> Condition<'a> {
             ">" => order.is_gt(),
             _ => order.is_ge(),
         };
-        if holds { Verdict::Met } else { Verdict::Unmet }
+        Ok(if holds { Verdict::Met } else { Verdict::Unmet })
     }
 }
 
@@ -265,5 +271,12 @@ mod tests {
             let error = check(&[&format!("NVIDIA_REQUIRE_X={text}")], &known()).remove(0).unwrap_err();
             assert!(error.contains("NVIDIA_REQUIRE_X") && error.contains("invalid condition"), "{text}: {error}");
         }
+        for text in ["cuda>=abc", "driver>=r535", "cuda>=12-4", "cuda>=9 rubbish", "rubbish cuda>=9"] {
+            check(&[&format!("NVIDIA_REQUIRE_X={text}")], &known()).remove(0).unwrap_err();
+        }
+        let odd = check(&["NVIDIA_REQUIRE_X\u{1b}[1m=cuda>=99"], &known()).remove(0).unwrap_err();
+        assert!(!odd.contains('\u{1b}'), "{odd:?}");
+        let last = check(&["NVIDIA_REQUIRE_X=cuda>=99", "NVIDIA_REQUIRE_X=cuda>=9"], &known());
+        assert_eq!(last, [Ok(None)], "the last one counts");
     }
 }

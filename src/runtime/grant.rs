@@ -92,6 +92,7 @@ fn checked(
             kind.and_then(|kind| vendors.by_kind(kind)) == Some(requirement.vendor)
         };
         if let Some(rule) = requirement.vendor.requirements.filter(|_| resolution.parts.iter().any(is_of_it)) {
+            // Read once more for each variable: hardly an image has two.
             notes.extend(requirement.check(&(rule.properties)(host)?)?);
         }
     }
