@@ -26,7 +26,7 @@
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
-//! oci   cdi                       the two formats
+//! oci   cdi   ldcache             the formats
 //! error   log   config
 //! ```
 
@@ -36,6 +36,7 @@ pub mod config;
 pub mod error;
 pub mod generate;
 pub mod host;
+pub mod ldcache;
 pub mod log;
 pub mod oci;
 pub mod request;

@@ -1,6 +1,6 @@
 //! Vendors as rows of data: the only place where their names appear.
 //!
-//! To add one, write a `pub(super) static` row in its family's file and name it in [`VENDORS`]. A vendor that needs nothing but
+//! To add one, write a `pub(super) static` row in its family's file and name it in `VENDORS`. A vendor that needs nothing but
 //! CDI files needs no row at all: `vendor/class=device` names work without one, and the configuration can describe devices that
 //! are numbered nodes. A row is what lets people ask in the vendor's own words: its environment variable, `driver=` in a
 //! `--gpus` value.

@@ -1,0 +1,237 @@
+//! The bytes of a cache: glibc's format, read and written. Believes no number in a file.
+//!
+//! Source: glibc sysdeps/generic/dl-cache.h.
+
+use std::collections::BTreeMap;
+
+use super::{Cache, Library, Processors};
+
+const MAGIC: &[u8] = b"glibc-ld.so.cache1.1";
+const OLD_MAGIC: &[u8] = b"ld.so-1.7.0\0";
+const HEADER: usize = 48;
+const ENTRY: usize = 24;
+const EXTENSION_MAGIC: u32 = 0xeaa4_2174;
+/// The section that names the subfolders for processors with more capabilities.
+const HWCAPS: u32 = 1;
+/// In the capabilities of an entry: the rest is the place of a name in that section.
+const NAMED: u64 = 1 << 62;
+/// More entries than any system has. A file that promises more is not read.
+const MOST: usize = 1 << 20;
+
+impl Cache {
+    /// Reads a cache. `None` for what is none, is cut off, or is of a machine of the other byte order.
+    pub fn parse(bytes: &[u8]) -> Option<Self> {
+        let bytes = current_format(bytes)?;
+        const BIG_ENDIAN: u8 = 3;
+        if bytes.get(28)? & 3 == BIG_ENDIAN {
+            return None;
+        }
+        let count = number(bytes, 20)?;
+        let extension = number(bytes, 32)?;
+        if count > MOST {
+            return None;
+        }
+        let (mut names, mut sections) = (Vec::new(), Vec::new());
+        if extension != 0 {
+            for (tag, content) in extension_of(bytes, extension)? {
+                match tag {
+                    HWCAPS => {
+                        names = content.chunks_exact(4).map(|at| text(bytes, number(at, 0)?)).collect::<Option<_>>()?;
+                    }
+                    _ => sections.push((tag, content.to_vec())),
+                }
+            }
+        }
+        let library = |index: usize| {
+            let entry = bytes.get(HEADER + index * ENTRY..)?;
+            let capabilities = u64::from_le_bytes(entry.get(16..24)?.try_into().ok()?);
+            let processors = match capabilities & NAMED {
+                0 => Processors::Bits(capabilities),
+                _ => Processors::Named(names.get(usize::try_from(capabilities & 0xffff_ffff).ok()?)?.clone()),
+            };
+            Some(Library {
+                flags: u32::try_from(number(entry, 0)?).ok()?,
+                name: text(bytes, number(entry, 4)?)?,
+                path: text(bytes, number(entry, 8)?)?,
+                processors,
+            })
+        };
+        let libraries = (0..count).map(library).collect::<Option<_>>()?;
+        Some(Cache { libraries, sections })
+    }
+
+    /// The file's bytes.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut hwcaps: Vec<&str> = Vec::new();
+        for library in &self.libraries {
+            if let Processors::Named(name) = &library.processors
+                && !hwcaps.contains(&name.as_str())
+            {
+                hwcaps.push(name);
+            }
+        }
+        hwcaps.sort_unstable();
+        let mut strings = Strings { at: HEADER + self.libraries.len() * ENTRY, ..Strings::default() };
+        let mut entries = Vec::with_capacity(self.libraries.len() * ENTRY);
+        for library in &self.libraries {
+            let capabilities = match &library.processors {
+                Processors::Bits(bits) => *bits,
+                Processors::Named(name) => {
+                    NAMED
+                        | hwcaps
+                            .iter()
+                            .position(|known| known == name)
+                            .and_then(|at| u64::try_from(at).ok())
+                            .unwrap_or(0)
+                }
+            };
+            for word in [library.flags, strings.offset(&library.name), strings.offset(&library.path), 0] {
+                entries.extend(word.to_le_bytes());
+            }
+            entries.extend(capabilities.to_le_bytes());
+        }
+        let named: Vec<u8> = hwcaps.iter().flat_map(|name| strings.offset(name).to_le_bytes()).collect();
+        let mut sections = self.sections.clone();
+        if !named.is_empty() {
+            sections.push((HWCAPS, named));
+            sections.sort_by_key(|(tag, _)| *tag);
+        }
+        let end = (HEADER + entries.len() + strings.bytes.len()).next_multiple_of(4);
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(word(self.libraries.len()));
+        bytes.extend(word(strings.bytes.len()));
+        const LITTLE_ENDIAN: u32 = 2;
+        bytes.extend(LITTLE_ENDIAN.to_le_bytes());
+        bytes.extend(word(if sections.is_empty() { 0 } else { end }));
+        bytes.resize(HEADER, 0);
+        bytes.extend(entries);
+        bytes.extend(strings.bytes);
+        if !sections.is_empty() {
+            bytes.resize(end, 0);
+            bytes.extend(extension_bytes(end, &sections));
+        }
+        bytes
+    }
+}
+
+/// Strings of a file that is written, each once.
+#[derive(Default)]
+struct Strings {
+    at: usize,
+    bytes: Vec<u8>,
+    known: BTreeMap<String, usize>,
+}
+
+impl Strings {
+    fn offset(&mut self, text: &str) -> u32 {
+        let at = match self.known.get(text) {
+            Some(at) => *at,
+            None => {
+                let at = self.at + self.bytes.len();
+                self.bytes.extend(text.bytes().chain([0]));
+                self.known.insert(text.to_owned(), at);
+                at
+            }
+        };
+        u32::try_from(at).unwrap_or(u32::MAX)
+    }
+}
+
+/// What begins with the header of today's format. Older files have it behind one of 12-byte entries.
+fn current_format(bytes: &[u8]) -> Option<&[u8]> {
+    let at = match bytes.starts_with(OLD_MAGIC) {
+        true => 16_usize.checked_add(number(bytes, 12)?.checked_mul(12)?)?.checked_next_multiple_of(8)?,
+        false => 0,
+    };
+    bytes.get(at..).filter(|rest| rest.starts_with(MAGIC))
+}
+
+fn extension_of(bytes: &[u8], at: usize) -> Option<Vec<(u32, &[u8])>> {
+    const SECTION: usize = 16;
+    const MOST_SECTIONS: usize = 64;
+    let extension = bytes.get(at..)?;
+    if number(extension, 0)? != usize::try_from(EXTENSION_MAGIC).ok()? || number(extension, 4)? > MOST_SECTIONS {
+        return None;
+    }
+    let section = |index: usize| {
+        let section = extension.get(8 + index * SECTION..)?;
+        let start = number(section, 8)?;
+        let content = bytes.get(start..start.checked_add(number(section, 12)?)?)?;
+        Some((u32::try_from(number(section, 0)?).ok()?, content))
+    };
+    (0..number(extension, 4)?).map(section).collect()
+}
+
+fn extension_bytes(at: usize, sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = EXTENSION_MAGIC.to_le_bytes().to_vec();
+    bytes.extend(word(sections.len()));
+    let mut start = at + 8 + sections.len() * 16;
+    let mut contents = Vec::new();
+    // Those with words in them first: they must lie on whole words.
+    for (tag, content) in sections {
+        let padding = start.next_multiple_of(4) - start;
+        contents.resize(contents.len() + padding, 0);
+        start += padding;
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(word(start));
+        bytes.extend(word(content.len()));
+        contents.extend(content);
+        start += content.len();
+    }
+    bytes.extend(contents);
+    bytes
+}
+
+fn word(number: usize) -> [u8; 4] {
+    u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<usize> {
+    let bytes = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
+    usize::try_from(u32::from_le_bytes(bytes)).ok()
+}
+
+/// The text at an offset, up to its NUL.
+fn text(bytes: &[u8], at: usize) -> Option<String> {
+    const LONGEST: usize = 4096;
+    let rest = bytes.get(at..)?;
+    let end = rest.iter().take(LONGEST).position(|byte| *byte == 0)?;
+    std::str::from_utf8(rest.get(..end)?).ok().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::cache;
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        assert_eq!(Cache::parse(&cache().to_bytes()), Some(cache()));
+        let empty = Cache::default();
+        assert_eq!(Cache::parse(&empty.to_bytes()), Some(empty));
+        let mut behind_the_old_one = b"ld.so-1.7.0\0".to_vec();
+        behind_the_old_one.extend(1_u32.to_le_bytes());
+        behind_the_old_one.resize(32, 0);
+        behind_the_old_one.extend(cache().to_bytes());
+        assert_eq!(Cache::parse(&behind_the_old_one), Some(cache()));
+    }
+
+    #[test]
+    fn a_file_that_lies_is_no_cache() {
+        let bytes = cache().to_bytes();
+        for cut in 0..bytes.len() {
+            let _ = Cache::parse(&bytes[..cut]);
+        }
+        for at in 0..bytes.len() {
+            for value in [0, 0x7f, 0xff] {
+                let mut broken = bytes.clone();
+                broken[at] = value;
+                let _ = Cache::parse(&broken);
+            }
+        }
+        for text in [&b""[..], b"glibc-ld.so.cache1.1", b"ld.so-1.7.0\0\xff\xff\xff\xff", b"\x7fELF"] {
+            assert_eq!(Cache::parse(text), None);
+        }
+    }
+}

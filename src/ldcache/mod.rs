@@ -1,0 +1,196 @@
+//! `ld.so.cache`, the dynamic linker's index of libraries: what it says, and how libraries are added to it.
+//!
+//! Pure. Source: glibc elf/cache.c and elf/dl-cache.c.
+
+mod format;
+
+use std::cmp::Ordering;
+
+/// What a cache says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cache {
+    /// Its libraries, in the order in which the linker searches.
+    pub libraries: Vec<Library>,
+    /// Sections that are kept as they are: their tags and bytes.
+    sections: Vec<(u32, Vec<u8>)>,
+}
+
+/// One library.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Library {
+    /// What kind of programs it is for: of which machine, 32 or 64 bits.
+    pub flags: u32,
+    /// The name that programs are linked to.
+    pub name: String,
+    /// Where it is.
+    pub path: String,
+    /// Which processors it is for.
+    pub processors: Processors,
+}
+
+/// Which processors a library is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Processors {
+    /// Those with these capabilities; 0 for all.
+    Bits(u64),
+    /// Those of a subfolder of `glibc-hwcaps`, such as `x86-64-v3`.
+    Named(String),
+}
+
+impl Library {
+    /// One for all processors.
+    pub fn new(flags: u32, name: String, path: String) -> Self {
+        Library { flags, name, path, processors: Processors::Bits(0) }
+    }
+
+    /// Whether it is for 64-bit programs of x86 or ARM.
+    pub fn is_64_bit(&self) -> bool {
+        matches!(self.flags & 0xff00, 0x0300 | 0x0a00)
+    }
+}
+
+/// The flags of libraries for programs of this machine, of 64 or of 32 bits.
+pub fn native_flags(is_64_bit: bool) -> u32 {
+    const LIBC6: u32 = 3;
+    match (is_64_bit, cfg!(target_arch = "aarch64")) {
+        (true, true) => LIBC6 | 0x0a00,
+        (true, false) => LIBC6 | 0x0300,
+        (false, true) => LIBC6 | 0x0900,
+        (false, false) => LIBC6,
+    }
+}
+
+impl Cache {
+    /// Adds libraries in front of those of the same name that are there, in the order in which the linker searches. Whether
+    /// anything is new.
+    pub fn merge(&mut self, new: Vec<Library>) -> bool {
+        let mut merged: Vec<Library> = Vec::with_capacity(new.len() + self.libraries.len());
+        for library in new {
+            if !merged.contains(&library) {
+                merged.push(library);
+            }
+        }
+        let first = merged.len();
+        let old = std::mem::take(&mut self.libraries);
+        let known = old.clone();
+        merged.extend(old);
+        // Stable: what was first stays first among its like.
+        merged.sort_by(in_search_order);
+        let mut seen: Vec<Library> = Vec::new();
+        merged.retain(|library| {
+            // Only neighbours can be equal.
+            seen.retain(|other| other.name == library.name);
+            let is_first = !seen.contains(library);
+            seen.push(library.clone());
+            is_first
+        });
+        self.libraries = merged;
+        first > 0 && self.libraries != known
+    }
+}
+
+/// The order of a cache: names descend, as the linker's binary search needs; among libraries of one name those for more capable
+/// processors come first.
+fn in_search_order(a: &Library, b: &Library) -> Ordering {
+    let is_plain = |library: &Library| matches!(library.processors, Processors::Bits(_));
+    let bits = |library: &Library| if let Processors::Bits(bits) = library.processors { bits } else { 0 };
+    compare_names(&b.name, &a.name)
+        .then_with(|| b.flags.cmp(&a.flags))
+        .then_with(|| is_plain(a).cmp(&is_plain(b)))
+        .then_with(|| bits(b).cmp(&bits(a)))
+}
+
+/// glibc's `_dl_cache_libcmp`: digits by their value, and after everything that is no digit.
+fn compare_names(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a.as_bytes(), b.as_bytes());
+    loop {
+        match (a.split_first(), b.split_first()) {
+            (None, None) => return Ordering::Equal,
+            (None, Some(_)) => return Ordering::Less,
+            (Some(_), None) => return Ordering::Greater,
+            (Some((x, rest_a)), Some((y, rest_b))) => match (x.is_ascii_digit(), y.is_ascii_digit()) {
+                (true, false) => return Ordering::Greater,
+                (false, true) => return Ordering::Less,
+                (false, false) if x != y => return x.cmp(y),
+                (false, false) => (a, b) = (rest_a, rest_b),
+                (true, true) => {
+                    let ((value_a, after_a), (value_b, after_b)) = (digits(a), digits(b));
+                    let order = value_a.cmp(&value_b);
+                    if order.is_ne() {
+                        return order;
+                    }
+                    (a, b) = (after_a, after_b);
+                }
+            },
+        }
+    }
+}
+
+/// The value of the digits at the beginning, and what follows.
+fn digits(bytes: &[u8]) -> (u64, &[u8]) {
+    let end = bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(bytes.len());
+    let (digits, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    let value = digits.iter().fold(0_u64, |value, digit| value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0')));
+    (value, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn library(name: &str, path: &str) -> Library {
+        Library::new(0x0303, name.to_owned(), path.to_owned())
+    }
+
+    pub(super) fn cache() -> Cache {
+        let fast = Library {
+            processors: Processors::Named("x86-64-v3".to_owned()),
+            ..library("libx.so.1", "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1")
+        };
+        let old = Library { processors: Processors::Bits(1 << 53), ..library("libo.so.6", "/lib/tls/libo.so.6") };
+        let libraries =
+            vec![library("libz.so.1", "/lib/libz.so.1"), fast, library("libx.so.1", "/usr/lib/libx.so.1"), old];
+        Cache { libraries, sections: vec![(0, b"ldconfig (made up) 2.36".to_vec())] }
+    }
+
+    #[test]
+    fn new_libraries_come_before_their_like_and_once() {
+        let mut merged = cache();
+        let new = vec![
+            library("libx.so.1", "/opt/libx.so.1"),
+            library("liba.so.10", "/opt/liba.so.10"),
+            library("liba.so.9", "/opt/liba.so.9"),
+        ];
+        assert!(merged.merge(new.clone()));
+        let paths: Vec<_> = merged.libraries.iter().map(|library| library.path.as_str()).collect();
+        let expected = [
+            "/lib/libz.so.1",
+            "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1",
+            "/opt/libx.so.1",
+            "/usr/lib/libx.so.1",
+            "/lib/tls/libo.so.6",
+            "/opt/liba.so.10",
+            "/opt/liba.so.9",
+        ];
+        assert_eq!(paths, expected);
+        let before = merged.clone();
+        assert!(!merged.merge(new), "once more changes nothing");
+        assert_eq!(merged, before);
+        assert_eq!(Cache::parse(&merged.to_bytes()), Some(merged));
+    }
+
+    #[test]
+    fn names_are_compared_as_the_linker_does() {
+        for (a, b, order) in [
+            ("libx.so.10", "libx.so.9", Ordering::Greater),
+            ("libx.so.1", "libx.so.01", Ordering::Equal),
+            ("libx.so.1", "libx.so", Ordering::Greater),
+            ("lib1.so", "liba.so", Ordering::Greater),
+            ("liba.so", "libb.so", Ordering::Less),
+            ("", "", Ordering::Equal),
+        ] {
+            assert_eq!(compare_names(a, b), order, "{a} {b}");
+            assert_eq!(compare_names(b, a), order.reverse(), "{b} {a}");
+        }
+    }
+}
