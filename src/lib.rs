@@ -24,6 +24,7 @@
 //! cli                             what a person types and reads; no decisions
 //! runtime                         acts: reads and replaces config.json, becomes the low-level runtime
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
+//! rootfs                          what must be inside a container's root, written through one handle
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache             the formats
@@ -41,5 +42,6 @@ pub mod log;
 pub mod oci;
 pub mod request;
 pub mod resolve;
+pub mod rootfs;
 pub mod runtime;
 pub mod vendor;

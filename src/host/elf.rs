@@ -13,6 +13,15 @@ pub fn soname(host: &Host, path: &Path) -> Result<Option<String>> {
     Ok(of(&|offset, length| file.read(offset, length)))
 }
 
+/// Whether the file at `path` is for 64-bit programs. `None` for what is no ELF file.
+pub fn is_64_bit(host: &Host, path: &Path) -> Result<Option<bool>> {
+    let header = host.pieces(path)?.and_then(|file| file.read(0, 5));
+    Ok(match header.as_deref() {
+        Some([0x7f, b'E', b'L', b'F', class]) => Some(*class == 2),
+        _ => None,
+    })
+}
+
 /// Reads a piece of the file: offset, length. `None` where the file has no such piece.
 type Read<'a> = &'a dyn Fn(u64, usize) -> Option<Vec<u8>>;
 

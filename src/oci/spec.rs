@@ -53,6 +53,11 @@ impl<'a> Spec<'a> {
         self.get(path).and_then(elements).unwrap_or_default()
     }
 
+    /// `root.path`, as written: absolute, or below the bundle.
+    pub fn root(&self) -> Option<Cow<'a, str>> {
+        self.get(&["root", "path"]).and_then(string)
+    }
+
     /// A number at `path`, refused if it is there and cannot be what runc would read.
     pub(super) fn number(&self, path: &[&str]) -> std::result::Result<Option<u32>, String> {
         self.get(path)

@@ -30,6 +30,7 @@ use crate::host::Host;
 use crate::oci::Spec;
 use crate::oci::apply::Changes;
 use crate::request::Request;
+use crate::rootfs;
 use crate::vendor::Vendors;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
@@ -85,6 +86,14 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     }
     if let Some(text) = text {
         bundle.replace(&text)?;
+    }
+    let view = spec.view();
+    let taken: Vec<&str> = view.mounts.iter().map(|mount| &*mount.destination).collect();
+    if let Some(root) = spec.root() {
+        let rootfs = Path::new(start.bundle.unwrap_or_default()).join(&*root);
+        for note in rootfs::prepare(&rootfs, &granted.edits, &taken) {
+            log::warn!("container={container} {note}");
+        }
     }
     for grant in granted.grants {
         log::info!("grant container={container} {grant}");

@@ -16,7 +16,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),
     ("generate", &["error", "config", "cdi", "host", "vendor"]),
-    ("runtime", &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate"]),
+    ("rootfs", &["error", "cdi", "ldcache", "host"]),
+    (
+        "runtime",
+        &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs"],
+    ),
     ("cli", &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "runtime"]),
 ];
 

@@ -27,6 +27,7 @@ mod hosts;
 mod injection;
 mod layers;
 mod passthrough;
+mod rootfs;
 mod scratch;
 mod stale;
 mod vendors;

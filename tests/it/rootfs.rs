@@ -1,0 +1,167 @@
+//! The dynamic linker's cache as gpu-runc writes it, held against the real `ldconfig` and the real linker.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gpu_runc::cdi::{ContainerEdits, Mount};
+use gpu_runc::ldcache::Cache;
+use gpu_runc::rootfs;
+use tempfile::TempDir;
+
+use crate::scratch::{program_on_path, skip};
+
+/// A program of every Debian that needs a library beside the C library.
+const PROGRAM: &str = "/usr/bin/xz";
+const LIBRARY: &str = "liblzma.so.5";
+
+/// Where the linker finds the libraries of a program of this machine.
+fn needed(program: &str) -> Vec<PathBuf> {
+    let output = Command::new("ldd").arg(program).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let words = text.split_whitespace().filter(|word| word.starts_with('/'));
+    words.map(|word| fs::canonicalize(word).unwrap()).collect()
+}
+
+fn put(root: &Path, from: &Path, to: &str) {
+    let to = root.join(to.trim_start_matches('/'));
+    fs::create_dir_all(to.parent().unwrap()).unwrap();
+    fs::copy(from, to).unwrap();
+}
+
+/// A container's root with the program, its C library in `folder`, and the other library only where the driver's are.
+struct Container {
+    root: TempDir,
+    edits: ContainerEdits,
+}
+
+fn container(folder: &str) -> Option<Container> {
+    let ldconfig = ["/sbin/ldconfig", "/usr/sbin/ldconfig"].iter().map(Path::new).find(|path| path.exists());
+    let (Some(ldconfig), Some(_), Some(_)) = (ldconfig, program_on_path("xz"), program_on_path("chroot")) else {
+        skip("the linker's cache", "needs ldconfig, chroot and xz");
+        return None;
+    };
+    let root = tempfile::tempdir().unwrap();
+    put(root.path(), Path::new(PROGRAM), PROGRAM);
+    put(root.path(), ldconfig, "/sbin/ldconfig");
+    let mut mounts = Vec::new();
+    for file in needed(PROGRAM) {
+        let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.starts_with("ld-linux") {
+            put(root.path(), &file, &format!("/lib64/{name}"));
+        } else if name.starts_with("liblzma") {
+            // What a mount will show, and the link that goes with it.
+            put(root.path(), &file, &format!("/opt/driver/lib/{name}"));
+            symlink(&name, root.path().join("opt/driver/lib").join(LIBRARY)).unwrap();
+            let from = file.to_str().unwrap();
+            mounts = [name.as_str(), LIBRARY].map(|name| mount(from, &format!("/opt/driver/lib/{name}"))).to_vec();
+        } else {
+            put(root.path(), &file, &format!("{folder}/{name}"));
+        }
+    }
+    Some(Container { root, edits: ContainerEdits { mounts, ..ContainerEdits::default() } })
+}
+
+fn mount(from: &str, to: &str) -> Mount {
+    Mount { host_path: from.to_owned(), container_path: to.to_owned(), ..Mount::default() }
+}
+
+impl Container {
+    fn run(&self, argv: &[&str]) -> Output {
+        Command::new(program_on_path("chroot").unwrap()).arg(self.root.path()).args(argv).env_clear().output().unwrap()
+    }
+
+    fn succeeds(&self, argv: &[&str]) -> String {
+        let output = self.run(argv);
+        assert!(output.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn prepare(&self) {
+        assert_eq!(rootfs::prepare(self.root.path(), &self.edits, &[]), Vec::<String>::new());
+    }
+
+    fn cache(&self) -> Vec<u8> {
+        fs::read(self.root.path().join("etc/ld.so.cache")).unwrap()
+    }
+}
+
+#[test]
+fn a_program_finds_a_mounted_library_in_every_layout() {
+    for (folder, has_cache) in
+        [("/lib/x86_64-linux-gnu", true), ("/lib64", true), ("/lib/x86_64-linux-gnu", false), ("/usr/lib64", true)]
+    {
+        let Some(container) = container(folder) else { return };
+        if has_cache {
+            fs::create_dir_all(container.root.path().join("etc")).unwrap();
+            fs::write(
+                container.root.path().join("etc/ld.so.conf"),
+                format!("{folder}\ninclude /etc/ld.so.conf.d/*.conf\n"),
+            )
+            .unwrap();
+            container.succeeds(&["/sbin/ldconfig"]);
+        }
+        assert!(!container.run(&[PROGRAM, "--version"]).status.success(), "{folder}: it finds the library without us");
+        container.prepare();
+        assert!(container.succeeds(&[PROGRAM, "--version"]).contains("liblzma"), "{folder}");
+        let ours = container.succeeds(&["/sbin/ldconfig", "-p"]);
+        assert!(ours.contains("liblzma.so.5 (libc6,x86-64) => /opt/driver/lib/liblzma.so.5"), "{folder}: {ours}");
+
+        let before = container.cache();
+        container.prepare();
+        assert_eq!(container.cache(), before, "{folder}: once more changes nothing");
+
+        // Whoever runs ldconfig in the container keeps the library, and gets the list that we wrote.
+        container.succeeds(&["/sbin/ldconfig"]);
+        assert!(container.succeeds(&[PROGRAM, "--version"]).contains("liblzma"), "{folder}");
+        if has_cache {
+            let listed =
+                |text: &str| text.lines().filter(|line| line.contains("=>")).map(str::to_owned).collect::<Vec<_>>();
+            assert_eq!(listed(&ours), listed(&container.succeeds(&["/sbin/ldconfig", "-p"])), "{folder}");
+        }
+    }
+}
+
+#[test]
+fn the_cache_of_this_machine_reads_the_same_when_it_is_written_anew() {
+    let (Ok(bytes), Some(ldconfig)) = (fs::read("/etc/ld.so.cache"), program_on_path("ldconfig")) else {
+        return skip("this machine's cache", "there is no ldconfig");
+    };
+    let cache = Cache::parse(&bytes).unwrap();
+    assert!(cache.libraries.len() > 5);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), cache.to_bytes()).unwrap();
+    let listed = |path: &Path| Command::new(&ldconfig).arg("-p").arg("-C").arg(path).output().unwrap().stdout;
+    let (is, was) = (listed(file.path()), listed(Path::new("/etc/ld.so.cache")));
+    // The first line names the file.
+    let rest = |text: &[u8]| String::from_utf8_lossy(text).lines().skip(1).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(rest(&is), rest(&was));
+}
+
+#[test]
+fn a_root_that_is_not_to_be_written_is_left_alone() {
+    let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
+    let root = tempfile::tempdir().unwrap();
+    assert!(rootfs::prepare(root.path(), &edits, &[]).is_empty());
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "a static program has no linker");
+
+    fs::create_dir_all(root.path().join("lib64")).unwrap();
+    fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
+    for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {
+        let notes = rootfs::prepare(root.path(), &edits, &["/proc", taken]);
+        assert!(notes[0].contains("over /etc") && !root.path().join("etc").exists(), "{taken}: {notes:?}");
+    }
+    fs::create_dir(root.path().join("etc")).unwrap();
+    for content in ["", "nonsense", "glibc-ld.so.cache1.1"] {
+        fs::write(root.path().join("etc/ld.so.cache"), content).unwrap();
+        let notes = rootfs::prepare(root.path(), &edits, &[]);
+        assert!(notes[0].contains("of no known format"), "{content}: {notes:?}");
+        assert_eq!(fs::read_to_string(root.path().join("etc/ld.so.cache")).unwrap(), content);
+    }
+    fs::remove_file(root.path().join("etc/ld.so.cache")).unwrap();
+    fs::create_dir(root.path().join("etc/ld.so.cache")).unwrap();
+    assert_eq!(rootfs::prepare(root.path(), &edits, &[]).len(), 1);
+    assert_eq!(rootfs::prepare(&root.path().join("absent"), &edits, &[]).len(), 1);
+    assert_eq!(rootfs::prepare(Path::new("/"), &edits, &[]).len(), 1, "the machine itself");
+}
