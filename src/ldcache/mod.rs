@@ -64,28 +64,30 @@ impl Cache {
     /// Adds libraries in front of those of the same name that are there, in the order in which the linker searches. Whether
     /// anything is new.
     pub fn merge(&mut self, new: Vec<Library>) -> bool {
-        let mut merged: Vec<Library> = Vec::with_capacity(new.len() + self.libraries.len());
-        for library in new {
-            if !merged.contains(&library) {
-                merged.push(library);
-            }
+        if new.iter().all(|library| self.finds(library)) {
+            return false;
         }
-        let first = merged.len();
-        let old = std::mem::take(&mut self.libraries);
-        let known = old.clone();
-        merged.extend(old);
+        let mut merged = new;
+        merged.append(&mut self.libraries);
         // Stable: what was first stays first among its like.
         merged.sort_by(in_search_order);
-        let mut seen: Vec<Library> = Vec::new();
-        merged.retain(|library| {
-            // Only neighbours can be equal.
-            seen.retain(|other| other.name == library.name);
-            let is_first = !seen.contains(library);
-            seen.push(library.clone());
-            is_first
-        });
-        self.libraries = merged;
-        first > 0 && self.libraries != known
+        for library in merged {
+            // Only libraries of one name can be equal, and these are neighbours.
+            let mut neighbours = self.libraries.iter().rev().take_while(|other| other.name == library.name);
+            if neighbours.all(|other| *other != library) {
+                self.libraries.push(library);
+            }
+        }
+        true
+    }
+
+    /// Whether the linker would find this very library under its name.
+    fn finds(&self, library: &Library) -> bool {
+        let at = self.libraries.partition_point(|other| compare_names(&other.name, &library.name).is_gt());
+        let of_its_name = self.libraries.iter().skip(at).take_while(|other| other.name == library.name);
+        let mut alike =
+            of_its_name.filter(|other| other.flags == library.flags && other.processors == library.processors);
+        alike.next() == Some(library)
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::hosts;
+use gpu_runc::ldcache::{Cache, Library, native_flags};
 
 /// One row of the table.
 pub(crate) struct Case {
@@ -82,6 +83,10 @@ impl Case {
     /// Puts the untouched config.json back.
     pub(crate) fn reset(&self, bundle: &Path) {
         fs::copy(bundle.join("pristine.json"), bundle.join("config.json")).expect("config.json");
+        if self.is_root {
+            fs::copy(bundle.join("pristine.cache"), bundle.join("rootfs/etc/ld.so.cache")).expect("an image's cache");
+            let _ = fs::remove_dir_all(bundle.join("rootfs/etc/ld.so.conf.d"));
+        }
     }
 }
 
@@ -151,11 +156,26 @@ fn machine(root: &Path) {
         fs::write(folder.join(&own), "").expect("a library");
         symlink(own, folder.join(format!("libnvidia-{library}.so.1"))).ok();
     }
+    image(root);
     for number in 0..1500 {
         let own = format!("libof-the-distribution-{number:04}.so.1.2.{number}");
         fs::write(folder.join(&own), "").expect("a library");
         symlink(own, folder.join(format!("libof-the-distribution-{number:04}.so.1"))).expect("its link");
     }
+}
+
+/// The root of an image with five hundred libraries, to whose cache those of the driver are to be added.
+fn image(root: &Path) {
+    let library = |number: u32| {
+        let name = format!("libof-the-image-{number:03}.so.1");
+        Library::new(native_flags(true), name.clone(), format!("/lib/x86_64-linux-gnu/{name}"))
+    };
+    let mut cache = Cache::default();
+    cache.merge((0..500).map(library).collect());
+    fs::create_dir_all(root.join("rootfs/etc")).expect("a root");
+    fs::create_dir_all(root.join("rootfs/lib64")).expect("a root");
+    fs::write(root.join("rootfs/lib64/ld-linux-x86-64.so.2"), "").expect("a linker");
+    fs::write(root.join("pristine.cache"), cache.to_bytes()).expect("an image's cache");
 }
 
 const DRIVER: [&str; 24] = [
