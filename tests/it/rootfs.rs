@@ -159,9 +159,23 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
         assert!(notes[0].contains("of no known format"), "{content}: {notes:?}");
         assert_eq!(fs::read_to_string(root.path().join("etc/ld.so.cache")).unwrap(), content);
     }
-    fs::remove_file(root.path().join("etc/ld.so.cache")).unwrap();
-    fs::create_dir(root.path().join("etc/ld.so.cache")).unwrap();
-    assert_eq!(rootfs::prepare(root.path(), &edits, &[]).len(), 1);
+    let cache = root.path().join("etc/ld.so.cache");
+    type Attack = (&'static str, fn(&Path));
+    let attacks: [Attack; 5] = [
+        ("a folder", |cache| fs::create_dir(cache).unwrap()),
+        ("a fifo", |cache| nix::unistd::mkfifo(cache, nix::sys::stat::Mode::S_IRWXU).unwrap()),
+        ("a gigabyte of nothing", |cache| fs::File::create(cache).unwrap().set_len(1 << 30).unwrap()),
+        ("a loop", |cache| symlink("ld.so.cache", cache).unwrap()),
+        ("a socket's name in procfs", |cache| symlink("/proc/self/fd/0", cache).unwrap()),
+    ];
+    for (what, make) in attacks {
+        let _ = fs::remove_file(&cache).or_else(|_| fs::remove_dir(&cache));
+        make(&cache);
+        let notes = rootfs::prepare(root.path(), &edits, &[]);
+        // A link to what is not inside is one to nothing, and is replaced.
+        assert_eq!(notes.len(), usize::from(!what.contains("procfs")), "{what}: {notes:?}");
+    }
+    fs::remove_file(&cache).unwrap();
     assert_eq!(rootfs::prepare(&root.path().join("absent"), &edits, &[]).len(), 1);
     assert_eq!(rootfs::prepare(Path::new("/"), &edits, &[]).len(), 1, "the machine itself");
 }
