@@ -10,17 +10,12 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use super::{Host, numbers};
 use crate::cdi::DeviceNode;
-use crate::error::{Error, Result, reason};
+use crate::error::{Error, Quoted, Result, reason};
 
 /// Completes `node` from `host`: type, numbers, mode. Returns a note where its number was stale.
 pub fn complete(node: &mut DeviceNode, host: &Host) -> Result<Completed> {
     let found = host.lstat(Path::new(node.on_host())).map(|stat| stat.map(Found::from));
     completed(node, found, &|major| Ok(numbers::is_given(&numbers::read(host)?, major)))
-}
-
-/// Whether `node` has a number, and the kernel a driver for it.
-pub fn is_driven(node: &DeviceNode, host: &Host) -> Result<bool> {
-    Ok(node.is_whole() && numbers::is_given(&numbers::read(host)?, node.major))
 }
 
 /// How a node stands to the host's.
@@ -70,7 +65,7 @@ fn completed(
     is_driven: &dyn Fn(i64) -> Result<bool>,
 ) -> Result<Completed> {
     let path = node.on_host().to_owned();
-    let failed = |why: &str| Error::Inject(format!("failed to stat CDI host device \"{path}\": {why}"));
+    let failed = |why: &str| Error::Inject(format!("failed to stat CDI host device {}: {why}", Quoted(&path)));
     let is_whole = node.is_whole();
     let host = match found {
         Ok(Some(host)) => host,
@@ -106,7 +101,8 @@ fn completed(
         )
     };
     // A node that somebody made once and for all outlives the driver's number.
-    if node.major != 0 && host.major != node.major && !is_driven(host.major)? && is_driven(node.major)? {
+    let is_other = letter == "c" && node.major != 0 && host.major != node.major;
+    if is_other && !is_driven(host.major)? && is_driven(node.major)? {
         return Ok(Completed::Whole(Some(differ("no driver has the host's any more, and the described"))));
     }
     let note = (node.major != 0).then(|| differ("the host's"));

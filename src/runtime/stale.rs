@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cdi::{Kind, Mount, Registry};
+use crate::cdi::{DeviceNode, Kind, Mount, Registry};
 use crate::error::{Error, Quoted, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
@@ -21,12 +21,14 @@ pub(super) struct Stale {
 
 /// Completes the device nodes of `resolution`, adds notes about their numbers, and looks whether everything is there that its
 /// files name. Returns the first file of a kind that can be described anew (`can_renew`) and is out of date; for other kinds
-/// that is an error, unless the container can do without.
+/// that is an error, unless the container can do without. `is_promised` says whether the driver of a kind would make a node that
+/// nobody has made yet: the number alone may be another driver's by now.
 pub(super) fn complete(
     resolution: &mut Resolution,
     registry: &Registry,
     host: &Host,
     can_renew: &dyn Fn(&Kind) -> bool,
+    is_promised: &dyn Fn(&Kind, &DeviceNode) -> Result<bool>,
 ) -> Result<Option<Stale>> {
     for Part { file, edits } in &mut resolution.parts {
         if registry.is_made_in_memory(*file) {
@@ -36,7 +38,9 @@ pub(super) fn complete(
             }
             continue;
         }
-        let renewable = registry.spec(*file).is_some_and(|spec| can_renew(&spec.kind));
+        let kind = registry.spec(*file).map(|spec| &spec.kind).filter(|kind| can_renew(kind));
+        let renewable = kind.is_some();
+        let promised = |node: &DeviceNode| kind.map_or(Ok(false), |kind| is_promised(kind, node));
         for mount in edits.mounts.iter().filter(|mount| is_bind(mount)) {
             if is_absent(&mount.host_path, host)? {
                 let missing = Quoted(&mount.host_path).to_string();
@@ -49,8 +53,7 @@ pub(super) fn complete(
         for node in &mut edits.device_nodes {
             match node::complete(node, host)? {
                 Completed::Whole(note) => resolution.notes.extend(note),
-                // It may not have been made yet: the driver is there that has its number.
-                Completed::Absent if node::is_driven(node, host)? => {}
+                Completed::Absent if node.is_whole() && promised(node)? => {}
                 Completed::Absent if renewable => {
                     let missing = Quoted(node.on_host()).to_string();
                     return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing }));

@@ -74,6 +74,12 @@ fn a_device_that_is_gone_is_told_with_the_file_that_had_it() {
         assert!(error.contains(&format!("unresolvable CDI devices nvidia.com/gpu={id}")), "{error}");
         assert!(error.contains("nvidia.json is out of date and not used: \"/dev/nvidia7\" is not there"), "{error}");
     }
+    let pinned = json!({"path": "/dev/nvidia7", "type": "c", "major": 195, "minor": 7});
+    let file = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "7", "containerEdits": {"deviceNodes": [pinned]}}]});
+    fs::write(host.path().join("cdi/nvidia.json"), file.to_string()).unwrap();
+    let error = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=7"]).unwrap_err();
+    assert!(error.contains("\"/dev/nvidia7\" is not there"), "its driver is there, the GPU is not: {error}");
+    fs::remove_file(host.path().join("cdi/nvidia.json")).unwrap();
     let neighbour = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0"]).unwrap();
     assert!(paths(&neighbour, "/linux/devices", "path").contains(&"/dev/nvidia0"));
 }
@@ -99,6 +105,11 @@ fn a_number_that_the_driver_has_no_more_is_not_given() {
     fs::remove_file(host.path().join("dev/nvidia-uvm")).unwrap();
     let renewed = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0"]).unwrap();
     assert_eq!(uvm(&renewed), 509, "the file says 511 and the node is gone");
+    let devices = fs::read_to_string(host.path().join("proc/devices")).unwrap();
+    fs::write(host.path().join("proc/devices"), devices.replace("509 nvidia-uvm", "509 nvidia-uvm\n511 another"))
+        .unwrap();
+    let renewed = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0"]).unwrap();
+    assert_eq!(uvm(&renewed), 509, "the number is another driver's by now");
 }
 
 #[test]
