@@ -231,11 +231,10 @@ fn what_files_do_not_have_is_listed_as_generated() {
 fn the_units_of_the_packages_start_what_there_is() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging");
     let service = fs::read_to_string(folder.join("systemd/gpu-runc-cdi-refresh.service")).unwrap();
-    let started = service.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/bin/gpu-ctk ")).unwrap();
+    let started = service.lines().find_map(|line| line.strip_prefix("ExecStart=gpu-ctk ")).unwrap();
     let Some(host) = machine(&["amd-mi300x-8"]) else { return };
     let output = ctk(host.path(), &started.split(' ').collect::<Vec<_>>());
     assert!(output.status.success() && host.path().join("cdi/amd.com-gpu.json").exists(), "{output:?}");
     let rules = fs::read_to_string(folder.join("udev/60-gpu-runc.rules")).unwrap();
-    let named = rules.lines().filter(|line| line.starts_with("ACTION"));
-    assert!(named.into_iter().all(|line| line.ends_with("restart gpu-runc-cdi-refresh.service\"")), "{rules}");
+    assert!(rules.contains("systemctl --no-block start gpu-runc-cdi-refresh.service"), "{rules}");
 }
