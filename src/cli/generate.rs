@@ -10,7 +10,7 @@ use super::{identify, print};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
 use crate::error::{Error, Quoted, Result, nearest};
-use crate::generate::{self, Chosen, Machine, Wish};
+use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::vendor::recipe::Device;
 use crate::vendor::{Vendor, Vendors};
@@ -161,7 +161,7 @@ impl Generate {
             vendor,
             kind,
             machine,
-            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None) },
+            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None), nodes: By::Path },
         );
         Ok(spec?.filter(|spec| !spec.devices.is_empty()))
     }
@@ -242,11 +242,14 @@ impl Generate {
         Ok(())
     }
 
+    /// Removes the file that was written for `kind`, and no other: what is there in its place stays.
     fn remove(&self, kind: &Kind, config: &Config) -> Result<()> {
-        if let Target::File { dir, name } = self.target(kind, config)?
-            && write::remove_spec(&dir, &name)?
-        {
-            print(&format!("removed {}\n", dir.join(name).display()));
+        let Target::File { dir, name } = self.target(kind, config)? else { return Ok(()) };
+        let registry = Registry::load_all(std::slice::from_ref(&dir));
+        let own = dir.join(&name);
+        let is_own = registry.files_of(kind).into_iter().any(|file| registry.path(file) == own);
+        if is_own && write::remove_spec(&dir, &name)? {
+            print(&format!("removed {}\n", own.display()));
         }
         Ok(())
     }

@@ -46,6 +46,17 @@ pub struct Wish<'a> {
     pub names: &'a dyn Fn(&Device) -> Vec<String>,
     /// The classes of the driver's files.
     pub chosen: &'a Chosen<'a>,
+    /// How nodes that are there are described.
+    pub nodes: By,
+}
+
+/// How a node that is there is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// By its path: the number is read when it is injected, so that what is written down cannot go out of date.
+    Path,
+    /// By its number too, for what is injected at once.
+    Number,
 }
 
 impl fmt::Debug for Wish<'_> {
@@ -57,14 +68,14 @@ impl fmt::Debug for Wish<'_> {
 /// Describes those devices of `vendor` that are wished for, as devices of `kind`. `None`: it has no recipe, or the machine has
 /// no such device. Errors are parts of the machine that cannot be read, and a driver without its files.
 pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) -> Result<Option<Spec>> {
-    let Wish { wants, names, chosen } = wish;
+    let Wish { wants, names, chosen, nodes: by } = wish;
     let wants_all = wants(kind, ALL);
     let is_wanted = |name: &str| wants_all || wants(kind, &(vendor.canonical)(name));
     let Some((recipe, found)) = devices(vendor, machine, &is_wanted)? else { return Ok(None) };
     let Machine { host, roots } = machine;
     let driver = recipe.driver.map(|driver| Installed::locate(driver, vendor.name, host, &roots.driver_root));
     let driver = driver.transpose()?;
-    let nodes = Nodes::new(host, driver.as_ref().map(Installed::root), &roots.dev_root, recipe.joins_groups, chosen)?;
+    let nodes = Nodes::new(machine, driver.as_ref().map(Installed::root), recipe.joins_groups, chosen, by)?;
     let mut spec = Spec::new(String::new(), kind.clone());
     let mut all = ContainerEdits::default();
     for device in found {

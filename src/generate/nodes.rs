@@ -1,14 +1,14 @@
 //! Device nodes of a generated spec: which of the machine's roots has each, or the number it will have once it is made.
 //!
-//! A node that is there is described by its path alone: its number is read when it is injected, so that the description cannot
-//! go out of date.
+//! What is written down names a node that is there by its path alone: its number is read when it is injected, so that the
+//! description cannot go out of date.
 
 use std::cell::OnceCell;
 use std::path::Path;
 
-use nix::sys::stat::{SFlag, major};
+use nix::sys::stat::{SFlag, major, minor};
 
-use super::Chosen;
+use super::{By, Chosen, Machine};
 use crate::cdi::{ContainerEdits, DeviceNode};
 use crate::error::{Error, Result};
 use crate::host::{Host, numbers};
@@ -23,19 +23,22 @@ pub(super) struct Nodes<'a> {
     configured: Option<Host>,
     joins_groups: bool,
     chosen: &'a Chosen<'a>,
+    by: By,
     /// The text of `/proc/devices`, read for nodes with a number.
     numbers: OnceCell<String>,
 }
 
 impl<'a> Nodes<'a> {
-    /// Nodes below `dev_root`; where that is empty, below the driver's root, else the machine's.
+    /// Nodes below the configured root; where there is none, below the driver's root, else the machine's.
     pub(super) fn new(
-        host: &'a Host,
+        machine: Machine<'a>,
         driver: Option<&'a Host>,
-        dev_root: &Path,
         joins_groups: bool,
         chosen: &'a Chosen<'a>,
+        by: By,
     ) -> Result<Self> {
+        let Machine { host, roots } = machine;
+        let dev_root = &roots.dev_root;
         let configured = match dev_root.as_os_str().is_empty() {
             true => None,
             false => Some(host.below(dev_root)?.ok_or_else(|| {
@@ -43,7 +46,7 @@ impl<'a> Nodes<'a> {
             })?),
         };
         let driver = driver.filter(|driver| driver.named(Path::new("/")) != Path::new("/"));
-        Ok(Nodes { host, driver, configured, joins_groups, chosen, numbers: OnceCell::new() })
+        Ok(Nodes { host, driver, configured, joins_groups, chosen, by, numbers: OnceCell::new() })
     }
 
     /// The edits for a device. An error if a node that it cannot be used without is not there and not to be made.
@@ -102,13 +105,20 @@ impl<'a> Nodes<'a> {
             let Some(stat) = stat.filter(|stat| is_device(stat.st_mode)) else { continue };
             let is_for_a_group = self.joins_groups && stat.st_mode & FOR_EVERYBODY != FOR_EVERYBODY;
             let host_path = on_host.to_string_lossy();
-            let node = DeviceNode {
+            // The kernel's numbers have 12 and 20 bits.
+            let number = |half: u64| i64::try_from(half).unwrap_or_default();
+            let mut node = DeviceNode {
                 path: path.to_owned(),
                 host_path: if host_path == path { String::new() } else { host_path.into_owned() },
                 gid: Some(stat.st_gid).filter(|gid| is_for_a_group && *gid != 0),
                 ..DeviceNode::default()
             };
-            return Ok(Some((node, i64::try_from(major(stat.st_rdev)).unwrap_or_default())));
+            if self.by == By::Number {
+                node.node_type = "c".to_owned();
+                (node.major, node.minor) = (number(major(stat.st_rdev)), number(minor(stat.st_rdev)));
+                node.file_mode = Some(stat.st_mode & !SFlag::S_IFMT.bits());
+            }
+            return Ok(Some((node, number(major(stat.st_rdev)))));
         }
         Ok(None)
     }

@@ -9,7 +9,7 @@ use super::stale::{self, Stale};
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Registry};
 use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
-use crate::generate::{self, Chosen, Machine, Wish};
+use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
 use crate::resolve::{self, Grant, Part, Resolution, Undescribed};
@@ -125,7 +125,12 @@ fn files(config: &Config, can_describe: &dyn Fn(&Kind) -> bool, wants: Wants<'_>
 /// Whether the driver of `kind` would make this very node, which nobody has made yet.
 fn promises(kind: &Kind, node: &DeviceNode, machine: Machine<'_>, vendors: Vendors) -> Result<bool> {
     let Some(vendor) = vendors.by_kind(kind) else { return Ok(false) };
-    let wish = Wish { wants: &|_, _| true, names: &|device| device.names.clone(), chosen: &Chosen::new(vendor, None) };
+    let wish = Wish {
+        wants: &|_, _| true,
+        names: &|device| device.names.clone(),
+        chosen: &Chosen::new(vendor, None),
+        nodes: By::Path,
+    };
     let Some(spec) = generate::spec(vendor, kind, machine, wish)? else { return Ok(false) };
     let of_devices = spec.devices.iter().flat_map(|device| &device.container_edits.device_nodes);
     let is_it = |made: &DeviceNode| {
@@ -144,7 +149,7 @@ fn describe(
     request: &Request,
 ) -> Result<()> {
     let chosen = Chosen::new(vendor, request.classes_of(vendor));
-    let wish = Wish { wants, names: &|device| device.names.clone(), chosen: &chosen };
+    let wish = Wish { wants, names: &|device| device.names.clone(), chosen: &chosen, nodes: By::Number };
     if let Some(spec) = generate::spec(vendor, kind, machine, wish)?.filter(|spec| !spec.devices.is_empty()) {
         registry.add(spec, &format!("generated:{}", vendor.name));
     }

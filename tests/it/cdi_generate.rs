@@ -128,6 +128,9 @@ fn a_file_goes_with_its_devices_where_that_is_wanted() {
         "{told}"
     );
     assert!(!host.path().join("cdi/nvidia.com-gpu.json").exists());
+    fs::write(host.path().join("cdi/nvidia.com-gpu.json"), "another's").unwrap();
+    assert!(!generate(host.path(), &["--prune"]).unwrap().contains("removed"), "what nobody can read is not ours");
+    fs::remove_file(host.path().join("cdi/nvidia.com-gpu.json")).unwrap();
     fs::remove_dir_all(host.path().join("sys/class/kfd")).unwrap();
     generate(host.path(), &["--prune"]).unwrap();
     assert_eq!(fs::read_dir(host.path().join("cdi")).unwrap().count(), 0);
