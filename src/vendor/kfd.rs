@@ -28,7 +28,8 @@ struct Gpu {
 /// The GPUs and partitions of the machine that are of this PCI `vendor`. Indices count in the order of PCI addresses, as those of
 /// AMD's own toolkit do, and partitions of one GPU in the order of their render nodes; `hip-0` is the first one as HIP counts,
 /// in the order of KFD's nodes, and `1:3` the partition 3 of the GPU 1. The unique id and the PCI address of a GPU stand for all
-/// of its partitions.
+/// of its partitions. Parts with ids of their own keep them: on old kernels, which do not tell the domain, GPUs of different
+/// domains seem to be at one address, and an id must never give more than what has it.
 pub(super) fn devices(vendor: u16, host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
     let number = |name: &str| name.parse::<u32>().ok();
     let mut entries = host.list(Path::new(NODES), |name| number(name).is_some())?.unwrap_or_default();
@@ -47,17 +48,22 @@ pub(super) fn devices(vendor: u16, host: &Host, wanted: Wanted<'_>) -> Result<Ve
     let mut index = 0_usize;
     for (place, parts) in gpus.chunk_by(|a, b| (a.domain, a.slot) == (b.domain, b.slot)).enumerate() {
         let is_split = parts.len() > 1;
+        let share_id = parts.windows(2).all(|two| matches!(two, [a, b] if a.unique_id == b.unique_id));
         for (part, gpu) in parts.iter().enumerate() {
             let numbers = [index.to_string(), format!("hip-{}", gpu.hip)].into_iter();
             let (names, place) = match is_split {
-                true => (numbers.chain([format!("{place}:{part}")]).collect(), format!("{place}:{part}")),
+                true => {
+                    let own = gpu.unique_id().filter(|_| !share_id);
+                    (numbers.chain([format!("{place}:{part}")]).chain(own).collect(), format!("{place}:{part}"))
+                }
                 false => (numbers.chain(gpu.names()).collect(), place.to_string()),
             };
             devices.push((names, place, std::slice::from_ref(gpu)));
             index += 1;
         }
         if let Some(gpu) = parts.first().filter(|_| is_split) {
-            devices.push((gpu.names(), place.to_string(), parts));
+            let names = if share_id { gpu.names() } else { vec![gpu.address()] };
+            devices.push((names, place.to_string(), parts));
         }
     }
     devices.retain(|(names, ..): &(Vec<String>, _, _)| names.iter().any(|name| wanted(name)));

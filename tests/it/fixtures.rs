@@ -106,8 +106,8 @@ fn machine_of_topology(folder: &Path) -> TempDir {
 fn real_topologies_come_to_as_many_devices_as_the_machines_had() {
     for (name, gpus, first, ids) in [
         ("amd/mi210-8gpu", 8, "0000:03:00.0", 8),
-        // Two nodes at one address, as partitions are.
-        ("amd/mi25-oldkernel-1gpu", 2, "0000:19:00.0", 1),
+        // Two nodes at one address, as partitions are, but with ids of their own.
+        ("amd/mi25-oldkernel-1gpu", 2, "0000:19:00.0", 2),
         ("amd/mi300x-cpx-8gpu-64part", 63, "0000:05:00.0", 8),
     ] {
         let Some(folder) = fixtures(name) else { return };

@@ -99,6 +99,24 @@ fn vendors_are_told_apart_by_their_hardware() {
 }
 
 #[test]
+fn an_id_gives_no_more_than_what_has_it() {
+    let Some(host) = machine(&["amd-mi300x-cpx-4"], "") else { return };
+    let two = "dri/card0 dri/card1 dri/renderD128 dri/renderD129 kfd";
+    let whole = ["AMD_VISIBLE_DEVICES=0x9a00000000000001"];
+    assert_eq!(nodes(&create(host.path(), &whole).unwrap()), two, "partitions share an id");
+    let topology = host.path().join("sys/class/kfd/kfd/topology/nodes");
+    for node in fs::read_dir(topology).unwrap().map(|node| node.unwrap().path().join("properties")) {
+        let text = fs::read_to_string(&node).unwrap();
+        if text.contains("drm_render_minor 129") {
+            let own = text.lines().map(|line| if line.starts_with("unique_id ") { "unique_id 291" } else { line });
+            fs::write(node, own.collect::<Vec<_>>().join("\n")).unwrap();
+        }
+    }
+    assert_eq!(nodes(&create(host.path(), &whole).unwrap()), "dri/card0 dri/renderD128 kfd");
+    assert_eq!(nodes(&create(host.path(), &["AMD_VISIBLE_DEVICES=0x123"]).unwrap()), "dri/card1 dri/renderD129 kfd");
+}
+
+#[test]
 fn a_machine_of_several_vendors_gives_what_is_asked_of_each() {
     let Some(host) = machine(&["nvidia-l40s-companions-1", "intel-flex-sriov-2"], "") else { return };
     let both =
