@@ -37,12 +37,22 @@ fn each_vendor_is_asked_in_its_own_words() {
     const ACCEL0: &str = "accel/accel0 accel/accel_controlD0 infiniband/uverbs0";
     for (host, env, expected) in [
         ("habana-gaudi2-3", "HABANA_VISIBLE_DEVICES=0", ACCEL0),
+        (
+            "habana-gaudi2-3",
+            "HABANA_VISIBLE_DEVICES=0,2",
+            "accel/accel0 accel/accel2 accel/accel_controlD0 accel/accel_controlD2 infiniband/uverbs0 infiniband/uverbs2",
+        ),
         ("habana-gaudi2-3", "HABANA_VISIBLE_MODULES=5", ACCEL0),
         ("habana-gaudi2-3", "HABANA_VISIBLE_PCI_BUS_IDS=0000:33:00.0", ACCEL0),
         (
             "ascend-910b-2",
             "ASCEND_VISIBLE_DEVICES=Ascend910-1",
             "davinci1 davinci_manager devmm_svm dvpp_cmdlist hisi_hdc",
+        ),
+        (
+            "ascend-910b-2",
+            "ASCEND_VISIBLE_DEVICES=npu-0,1-1",
+            "davinci0 davinci1 davinci_manager devmm_svm dvpp_cmdlist hisi_hdc",
         ),
         (
             "ascend-910b-2",
@@ -99,6 +109,24 @@ fn vendors_are_told_apart_by_their_hardware() {
 }
 
 #[test]
+fn two_vendors_share_the_topology_of_one_driver() {
+    let Some(host) = machine(&["hygon-k100-2"], "") else { return };
+    let [topology, function] = ["class/kfd/kfd/topology/nodes/0/properties", "bus/pci/devices/0000:03:00.0/vendor"]
+        .map(|file| host.path().join("sys").join(file));
+    let amd = fs::read_to_string(&topology).unwrap().replace("vendor_id 7572", "vendor_id 4098");
+    fs::write(topology, amd).unwrap();
+    fs::write(function, "0x1002\n").unwrap();
+    for (env, expected) in [
+        ("AMD_VISIBLE_DEVICES=all", "dri/card0 dri/renderD128 kfd"),
+        ("AMD_VISIBLE_DEVICES=hip-0", "dri/card0 dri/renderD128 kfd"),
+        ("HCU_VISIBLE_DEVICES=all", "dri/card1 dri/renderD129 kfd mkfd"),
+        ("HCU_VISIBLE_DEVICES=0", "dri/card1 dri/renderD129 kfd mkfd"),
+    ] {
+        assert_eq!(nodes(&create(host.path(), &[env]).unwrap()), expected, "{env}");
+    }
+}
+
+#[test]
 fn an_id_gives_no_more_than_what_has_it() {
     let Some(host) = machine(&["amd-mi300x-cpx-4"], "") else { return };
     let two = "dri/card0 dri/card1 dri/renderD128 dri/renderD129 kfd";
@@ -123,6 +151,8 @@ fn a_machine_of_several_vendors_gives_what_is_asked_of_each() {
         create(host.path(), &["NVIDIA_VISIBLE_DEVICES=0", "GPU_VISIBLE_DEVICES=intel.com/gpu=0000:00:02.0"]).unwrap();
     let both = nodes(&both);
     assert!(both.contains("nvidia0") && both.contains("dri/card0") && both.contains("dri/renderD128"), "{both}");
+    let all = nodes(&create(host.path(), &["GPU_VISIBLE_DEVICES=all"]).unwrap());
+    assert!(all.contains("nvidia0") && !all.contains("dri/card0"), "who names no vendor gets the first one's: {all}");
     let any = create(host.path(), &["GPU_VISIBLE_DEVICES=0"]).unwrap();
     assert!(nodes(&any).contains("nvidia0") && !nodes(&any).contains("dri/card0 "), "{}", nodes(&any));
 }
@@ -158,6 +188,12 @@ fn a_container_gets_the_files_of_the_classes_that_it_names() {
     let Some(npu) = machine(&["ascend-310b-lists-1"], "") else { return };
     for (choice, expected) in [
         ("A=b", Ok("/etc/hdcBasic.cfg /usr/local/sbin/npu-smi /usr/local/Ascend/driver/lib64")),
+        (
+            "ASCEND_RUNTIME_MOUNTS=base,ub",
+            Ok(
+                "/etc/hdcBasic.cfg /usr/lib64/libummu_a.so /usr/lib64/libummu_b.so /usr/local/sbin/npu-smi /usr/local/Ascend/driver/lib64",
+            ),
+        ),
         ("ASCEND_RUNTIME_MOUNTS=ub", Ok("/usr/lib64/libummu_a.so /usr/lib64/libummu_b.so")),
         ("ASCEND_RUNTIME_OPTIONS=NODRV", Ok("")),
         (
