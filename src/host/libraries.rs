@@ -33,9 +33,10 @@ pub fn folders(host: &Host, inside: &[&str], marks: &[String]) -> Result<Vec<Pat
             return Ok(found);
         }
     }
-    let cache = Cache::parse(&host.read_bytes(Path::new(CACHE))?.unwrap_or_default()).unwrap_or_default();
+    let bytes = host.read_bytes(Path::new(CACHE))?.unwrap_or_default();
+    let cache = Cache::parse(&bytes).unwrap_or_default();
     let cached =
-        || cache.libraries.iter().filter(|library| library.is_64_bit()).map(|library| Path::new(&library.path));
+        || cache.libraries.iter().filter(|library| library.is_64_bit()).map(|library| Path::new(&*library.path));
     for mark in marks {
         let cached: BTreeSet<&Path> = cached()
             .filter(|path| path.file_name().is_some_and(|name| is_version_of(mark, name)))
@@ -95,7 +96,7 @@ mod tests {
             std::fs::write(path, bytes).unwrap();
         };
         put("opt/acme/libx.so.7", b"");
-        let cached = |flags, path: &str| Library::new(flags, path.to_owned(), path.to_owned());
+        let cached = |flags, path: &'static str| Library::new(flags, path, path);
         let mut cache = Cache::default();
         cache.merge(vec![
             cached(0x0303, "/opt/acme/libx.so.1"),

@@ -2,7 +2,8 @@
 //!
 //! Source: glibc sysdeps/generic/dl-cache.h.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::ffi::CStr;
 
 use super::{Cache, Library, Processors};
 
@@ -18,9 +19,9 @@ const NAMED: u64 = 1 << 62;
 /// More entries than any system has. A file that promises more is not read.
 const MOST: usize = 1 << 20;
 
-impl Cache {
+impl<'a> Cache<'a> {
     /// Reads a cache. `None` for what is none, is cut off, or is of a machine of the other byte order.
-    pub fn parse(bytes: &[u8]) -> Option<Self> {
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let bytes = current_format(bytes)?;
         const BIG_ENDIAN: u8 = 3;
         if bytes.get(28)? & 3 == BIG_ENDIAN {
@@ -38,7 +39,7 @@ impl Cache {
                     HWCAPS => {
                         names = content.chunks_exact(4).map(|at| text(bytes, number(at, 0)?)).collect::<Option<_>>()?;
                     }
-                    _ => sections.push((tag, content.to_vec())),
+                    _ => sections.push((tag, content.into())),
                 }
             }
         }
@@ -47,12 +48,12 @@ impl Cache {
             let capabilities = u64::from_le_bytes(entry.get(16..24)?.try_into().ok()?);
             let processors = match capabilities & NAMED {
                 0 => Processors::Bits(capabilities),
-                _ => Processors::Named(names.get(usize::try_from(capabilities & 0xffff_ffff).ok()?)?.clone()),
+                _ => Processors::Named(Cow::Borrowed(*names.get(usize::try_from(capabilities & 0xffff_ffff).ok()?)?)),
             };
             Some(Library {
                 flags: u32::try_from(number(entry, 0)?).ok()?,
-                name: text(bytes, number(entry, 4)?)?,
-                path: text(bytes, number(entry, 8)?)?,
+                name: text(bytes, number(entry, 4)?)?.into(),
+                path: text(bytes, number(entry, 8)?)?.into(),
                 processors,
             })
         };
@@ -65,7 +66,7 @@ impl Cache {
         let mut hwcaps: Vec<&str> = Vec::new();
         for library in &self.libraries {
             if let Processors::Named(name) = &library.processors
-                && !hwcaps.contains(&name.as_str())
+                && !hwcaps.contains(&&**name)
             {
                 hwcaps.push(name);
             }
@@ -85,7 +86,8 @@ impl Cache {
                             .unwrap_or(0)
                 }
             };
-            for word in [library.flags, strings.offset(&library.name), strings.offset(&library.path), 0] {
+            let (name, path) = strings.library(library);
+            for word in [library.flags, name, path, 0] {
                 entries.extend(word.to_le_bytes());
             }
             entries.extend(capabilities.to_le_bytes());
@@ -93,7 +95,7 @@ impl Cache {
         let named: Vec<u8> = hwcaps.iter().flat_map(|name| strings.offset(name).to_le_bytes()).collect();
         let mut sections = self.sections.clone();
         if !named.is_empty() {
-            sections.push((HWCAPS, named));
+            sections.push((HWCAPS, named.into()));
             sections.sort_by_key(|(tag, _)| *tag);
         }
         let end = (HEADER + entries.len() + strings.bytes.len()).next_multiple_of(4);
@@ -114,26 +116,26 @@ impl Cache {
     }
 }
 
-/// Strings of a file that is written, each once.
+/// Strings of a file that is written.
 #[derive(Default)]
 struct Strings {
     at: usize,
     bytes: Vec<u8>,
-    known: BTreeMap<String, usize>,
 }
 
 impl Strings {
     fn offset(&mut self, text: &str) -> u32 {
-        let at = match self.known.get(text) {
-            Some(at) => *at,
-            None => {
-                let at = self.at + self.bytes.len();
-                self.bytes.extend(text.bytes().chain([0]));
-                self.known.insert(text.to_owned(), at);
-                at
-            }
-        };
+        let at = self.at + self.bytes.len();
+        self.bytes.extend(text.as_bytes());
+        self.bytes.push(0);
         u32::try_from(at).unwrap_or(u32::MAX)
+    }
+
+    /// The offsets of a library's name and path, of which the one is mostly the end of the other.
+    fn library(&mut self, library: &Library<'_>) -> (u32, u32) {
+        let path = self.offset(&library.path);
+        let before = library.path.strip_suffix(&*library.name).and_then(|before| u32::try_from(before.len()).ok());
+        (before.map_or_else(|| self.offset(&library.name), |before| path + before), path)
     }
 }
 
@@ -162,7 +164,7 @@ fn extension_of(bytes: &[u8], at: usize) -> Option<Vec<(u32, &[u8])>> {
     (0..number(extension, 4)?).map(section).collect()
 }
 
-fn extension_bytes(at: usize, sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
+fn extension_bytes(at: usize, sections: &[(u32, Cow<'_, [u8]>)]) -> Vec<u8> {
     let mut bytes = EXTENSION_MAGIC.to_le_bytes().to_vec();
     bytes.extend(word(sections.len()));
     let mut start = at + 8 + sections.len() * 16;
@@ -176,7 +178,7 @@ fn extension_bytes(at: usize, sections: &[(u32, Vec<u8>)]) -> Vec<u8> {
         bytes.extend([0; 4]);
         bytes.extend(word(start));
         bytes.extend(word(content.len()));
-        contents.extend(content);
+        contents.extend_from_slice(content);
         start += content.len();
     }
     bytes.extend(contents);
@@ -193,11 +195,11 @@ fn number(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// The text at an offset, up to its NUL.
-fn text(bytes: &[u8], at: usize) -> Option<String> {
+fn text(bytes: &[u8], at: usize) -> Option<&str> {
     const LONGEST: usize = 4096;
     let rest = bytes.get(at..)?;
-    let end = rest.iter().take(LONGEST).position(|byte| *byte == 0)?;
-    std::str::from_utf8(rest.get(..end)?).ok().map(str::to_owned)
+    let rest = rest.get(..LONGEST.min(rest.len()))?;
+    CStr::from_bytes_until_nul(rest).ok()?.to_str().ok()
 }
 
 #[cfg(test)]

@@ -4,43 +4,44 @@
 
 mod format;
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 /// What a cache says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Cache {
+pub struct Cache<'a> {
     /// Its libraries, in the order in which the linker searches.
-    pub libraries: Vec<Library>,
+    pub libraries: Vec<Library<'a>>,
     /// Sections that are kept as they are: their tags and bytes.
-    sections: Vec<(u32, Vec<u8>)>,
+    sections: Vec<(u32, Cow<'a, [u8]>)>,
 }
 
 /// One library.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Library {
+pub struct Library<'a> {
     /// What kind of programs it is for: of which machine, 32 or 64 bits.
     pub flags: u32,
     /// The name that programs are linked to.
-    pub name: String,
+    pub name: Cow<'a, str>,
     /// Where it is.
-    pub path: String,
+    pub path: Cow<'a, str>,
     /// Which processors it is for.
-    pub processors: Processors,
+    pub processors: Processors<'a>,
 }
 
 /// Which processors a library is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Processors {
+pub enum Processors<'a> {
     /// Those with these capabilities; 0 for all.
     Bits(u64),
     /// Those of a subfolder of `glibc-hwcaps`, such as `x86-64-v3`.
-    Named(String),
+    Named(Cow<'a, str>),
 }
 
-impl Library {
+impl<'a> Library<'a> {
     /// One for all processors.
-    pub fn new(flags: u32, name: String, path: String) -> Self {
-        Library { flags, name, path, processors: Processors::Bits(0) }
+    pub fn new(flags: u32, name: impl Into<Cow<'a, str>>, path: impl Into<Cow<'a, str>>) -> Self {
+        Library { flags, name: name.into(), path: path.into(), processors: Processors::Bits(0) }
     }
 
     /// Whether it is for 64-bit programs of x86 or ARM.
@@ -60,31 +61,36 @@ pub fn native_flags(is_64_bit: bool) -> u32 {
     }
 }
 
-impl Cache {
+impl<'a> Cache<'a> {
     /// Adds libraries in front of those of the same name that are there, in the order in which the linker searches. Whether
     /// anything is new.
-    pub fn merge(&mut self, new: Vec<Library>) -> bool {
+    pub fn merge(&mut self, new: Vec<Library<'a>>) -> bool {
         if new.iter().all(|library| self.finds(library)) {
             return false;
         }
-        let mut merged = new;
-        merged.append(&mut self.libraries);
-        // Stable: what was first stays first among its like.
-        merged.sort_by(in_search_order);
-        for library in merged {
-            // Only libraries of one name can be equal, and these are neighbours.
-            let mut neighbours = self.libraries.iter().rev().take_while(|other| other.name == library.name);
-            if neighbours.all(|other| *other != library) {
-                self.libraries.push(library);
+        // From the last to the first, each before what is there: so they keep their order.
+        for library in new.into_iter().rev() {
+            let same_name = self.place(&library);
+            let neighbours = self.libraries.iter().skip(same_name).take_while(|other| other.name == library.name);
+            if let Some(known) = neighbours.into_iter().position(|other| *other == library) {
+                self.libraries.remove(same_name + known);
             }
+            let is_before = |other: &Library<'_>| in_search_order(other, &library).is_lt();
+            let place = self.libraries.partition_point(is_before);
+            self.libraries.insert(place, library);
         }
         true
     }
 
+    /// Where the libraries of the same name begin.
+    fn place(&self, library: &Library<'_>) -> usize {
+        self.libraries.partition_point(|other| compare_names(&other.name, &library.name).is_gt())
+    }
+
     /// Whether the linker would find this very library under its name.
-    fn finds(&self, library: &Library) -> bool {
-        let at = self.libraries.partition_point(|other| compare_names(&other.name, &library.name).is_gt());
-        let of_its_name = self.libraries.iter().skip(at).take_while(|other| other.name == library.name);
+    fn finds(&self, library: &Library<'_>) -> bool {
+        let of_its_name =
+            self.libraries.iter().skip(self.place(library)).take_while(|other| other.name == library.name);
         let mut alike =
             of_its_name.filter(|other| other.flags == library.flags && other.processors == library.processors);
         alike.next() == Some(library)
@@ -93,9 +99,9 @@ impl Cache {
 
 /// The order of a cache: names descend, as the linker's binary search needs; among libraries of one name those for more capable
 /// processors come first.
-fn in_search_order(a: &Library, b: &Library) -> Ordering {
-    let is_plain = |library: &Library| matches!(library.processors, Processors::Bits(_));
-    let bits = |library: &Library| if let Processors::Bits(bits) = library.processors { bits } else { 0 };
+fn in_search_order(a: &Library<'_>, b: &Library<'_>) -> Ordering {
+    let is_plain = |library: &Library<'_>| matches!(library.processors, Processors::Bits(_));
+    let bits = |library: &Library<'_>| if let Processors::Bits(bits) = library.processors { bits } else { 0 };
     compare_names(&b.name, &a.name)
         .then_with(|| b.flags.cmp(&a.flags))
         .then_with(|| is_plain(a).cmp(&is_plain(b)))
@@ -140,19 +146,19 @@ fn digits(bytes: &[u8]) -> (u64, &[u8]) {
 mod tests {
     use super::*;
 
-    pub(super) fn library(name: &str, path: &str) -> Library {
-        Library::new(0x0303, name.to_owned(), path.to_owned())
+    pub(super) fn library(name: &'static str, path: &'static str) -> Library<'static> {
+        Library::new(0x0303, name, path)
     }
 
-    pub(super) fn cache() -> Cache {
+    pub(super) fn cache() -> Cache<'static> {
         let fast = Library {
-            processors: Processors::Named("x86-64-v3".to_owned()),
+            processors: Processors::Named("x86-64-v3".into()),
             ..library("libx.so.1", "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1")
         };
         let old = Library { processors: Processors::Bits(1 << 53), ..library("libo.so.6", "/lib/tls/libo.so.6") };
         let libraries =
             vec![library("libz.so.1", "/lib/libz.so.1"), fast, library("libx.so.1", "/usr/lib/libx.so.1"), old];
-        Cache { libraries, sections: vec![(0, b"ldconfig (made up) 2.36".to_vec())] }
+        Cache { libraries, sections: vec![(0, b"ldconfig (made up) 2.36"[..].into())] }
     }
 
     #[test]
@@ -164,7 +170,7 @@ mod tests {
             library("liba.so.9", "/opt/liba.so.9"),
         ];
         assert!(merged.merge(new.clone()));
-        let paths: Vec<_> = merged.libraries.iter().map(|library| library.path.as_str()).collect();
+        let paths: Vec<_> = merged.libraries.iter().map(|library| &*library.path).collect();
         let expected = [
             "/lib/libz.so.1",
             "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1",

@@ -49,10 +49,11 @@ pub fn prepare(rootfs: &Path, edits: &ContainerEdits, taken: &[&str]) -> Vec<Str
     }
 }
 
-fn written(rootfs: &Path, libraries: Vec<Library>) -> Result<Option<String>> {
+fn written(rootfs: &Path, libraries: Vec<Library<'_>>) -> Result<Option<String>> {
     let root = ContainerRoot::open(rootfs)?;
-    let mut cache = match root.read(Path::new(CACHE), LARGEST_CACHE)? {
-        Some(bytes) => match Cache::parse(&bytes) {
+    let bytes = root.read(Path::new(CACHE), LARGEST_CACHE)?;
+    let mut cache = match &bytes {
+        Some(bytes) => match Cache::parse(bytes) {
             Some(cache) => cache,
             None => return Ok(Some(format!("the image's {CACHE} is of no known format, and stays as it is"))),
         },
@@ -76,7 +77,7 @@ fn written(rootfs: &Path, libraries: Vec<Library>) -> Result<Option<String>> {
 }
 
 /// The libraries among the mounts of `edits`, under the names that programs look for: those that are linked to, else their own.
-fn injected(edits: &ContainerEdits) -> Result<Vec<Library>> {
+fn injected(edits: &ContainerEdits) -> Result<Vec<Library<'_>>> {
     let machine = Host::open(Path::new("/"))?;
     let mut files: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
     for Mount { host_path, container_path, .. } in &edits.mounts {
@@ -97,7 +98,7 @@ fn injected(edits: &ContainerEdits) -> Result<Vec<Library>> {
         let is_linked = |name: &&str| is_linked_name(name);
         let has_linked = names.iter().any(is_linked);
         for name in names.iter().filter(|name| !has_linked || is_linked(name)) {
-            libraries.push(Library::new(flags, (*name).to_owned(), format!("{folder}/{name}")));
+            libraries.push(Library::new(flags, *name, format!("{folder}/{name}")));
         }
     }
     Ok(libraries)

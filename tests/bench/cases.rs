@@ -168,7 +168,10 @@ fn machine(root: &Path) {
 fn image(root: &Path) {
     let library = |number: u32| {
         let name = format!("libof-the-image-{number:03}.so.1");
-        Library::new(native_flags(true), name.clone(), format!("/lib/x86_64-linux-gnu/{name}"))
+        {
+            let path = format!("/lib/x86_64-linux-gnu/{name}");
+            Library::new(native_flags(true), name, path)
+        }
     };
     let mut cache = Cache::default();
     cache.merge((0..500).map(library).collect());
