@@ -1,6 +1,4 @@
-//! AMD's row, and the spellings of its unique ids.
-
-use std::borrow::Cow;
+//! AMD's row.
 
 use super::recipe::{DRI, Find, Functions, Hardware, Number, Recipe, Shared};
 use super::{PLAIN, Swarm, Variable, Vendor, kfd};
@@ -12,7 +10,7 @@ pub(super) static AMD: Vendor = Vendor {
     kinds: &["amd.com/gpu", "k8s.gpu.amd.com/gpu"],
     visible: &[Variable::ids("AMD_VISIBLE_DEVICES")],
     swarm: Swarm { words: &["AMD"], ids: &["0x", "0X"] },
-    canonical: unique_id,
+    canonical: kfd::unique_id,
     recipes: &[&COMPUTING, &DRAWING],
     ..PLAIN
 };
@@ -36,18 +34,3 @@ static DRAWING: Recipe = Recipe {
         names: &["{index}", "0x{unique_id}", "{address}"],
     }))
 };
-
-/// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals, and AMD's own
-/// tools with `GPU-`. Bare digits are
-/// an index as long as they could be one, which ROCm's toolkit takes to be 8 digits.
-fn unique_id(id: &str) -> Cow<'_, str> {
-    let hex = match ["0x", "0X", "GPU-"].iter().find_map(|prefix| id.strip_prefix(prefix)) {
-        Some(hex) => hex,
-        None if id.len() > 8 => id,
-        None => return Cow::Borrowed(id),
-    };
-    match u64::from_str_radix(hex, 16) {
-        Ok(number) if !hex.starts_with('+') => Cow::Owned(format!("{number:#x}")),
-        _ => Cow::Borrowed(id),
-    }
-}

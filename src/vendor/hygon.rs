@@ -14,6 +14,7 @@ pub(super) static HCU: Vendor = Vendor {
     borrowed: &["NVIDIA_VISIBLE_DEVICES"],
     swarm: Swarm { words: &["HYGON", "HCU", "DCU"], ids: &[] },
     device_mounts: Some("/var/run/hcu-container-devices"),
+    canonical: kfd::unique_id,
     recipes: &[&RECIPE],
     ..PLAIN
 };

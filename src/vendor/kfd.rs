@@ -4,6 +4,7 @@
 //! A partition of a GPU is a node of its own there, with a render node of its own, but shares the unique id and the PCI address
 //! with the others. Source: the kernel's drivers/gpu/drm/amd/amdkfd/kfd_topology.c.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::recipe::{Device, Identity, Node, Wanted};
@@ -95,6 +96,21 @@ impl Gpu {
     fn nodes(&self, host: &Host) -> Result<Vec<Node>> {
         let device = format!("/sys/class/drm/renderD{}/device", self.render_minor);
         Ok(drm::nodes(host, Path::new(&device))?.into_iter().map(Node::at).collect())
+    }
+}
+
+/// The kernel's `unique_id` of a GPU, a u64: people write it with and without `0x`, zeros in front and capitals, and AMD's own
+/// tools with `GPU-`. Bare digits are
+/// an index as long as they could be one, which ROCm's toolkit takes to be 8 digits.
+pub(super) fn unique_id(id: &str) -> Cow<'_, str> {
+    let hex = match ["0x", "0X", "GPU-"].iter().find_map(|prefix| id.strip_prefix(prefix)) {
+        Some(hex) => hex,
+        None if id.len() > 8 => id,
+        None => return Cow::Borrowed(id),
+    };
+    match u64::from_str_radix(hex, 16) {
+        Ok(number) if !hex.starts_with('+') => Cow::Owned(format!("{number:#x}")),
+        _ => Cow::Borrowed(id),
     }
 }
 

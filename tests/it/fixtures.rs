@@ -306,3 +306,67 @@ fn the_lists_of_integrated_gpus_are_followed() {
         assert!(gpu.container_edits.mounts.len() >= libraries, "{name}");
     }
 }
+
+#[test]
+fn machines_that_another_project_has_looked_at_have_the_same_devices_here() {
+    for (sample, vendor, pci, driver) in [
+        ("detect_output_amd_mi300x", "amd", 0x1002, "amdgpu"),
+        ("detect_output_amd_mi308x", "amd", 0x1002, "amdgpu"),
+        ("detect_output_amd_rx7800xt", "amd", 0x1002, "amdgpu"),
+        ("detect_output_hygon_k100ai", "hygon", 0x1d94, "hycu"),
+        ("detect_output_metax_c500", "metax", 0x9999, "METAX"),
+    ] {
+        let Some(file) = fixtures(&format!("others/gpustack-detect-samples/{sample}.json")) else { return };
+        let seen: Value = serde_json::from_slice(&fs::read(file).unwrap()).unwrap();
+        let host = scratch();
+        let root = host.path();
+        node(root, "dev/kfd", 234, 0);
+        for (place, gpu) in seen.as_array().unwrap().iter().enumerate() {
+            let number = |member: &str| gpu["appendix"][member].as_u64().unwrap();
+            let (address, card, render) =
+                (gpu["appendix"]["bdf"].as_str().unwrap(), number("card_id"), number("renderd_id"));
+            let function = format!("sys/bus/pci/devices/{address}");
+            put(root, &format!("{function}/vendor"), &format!("{pci:#x}\n"));
+            for (name, minor) in [(format!("card{card}"), card), (format!("renderD{render}"), render)] {
+                put(root, &format!("{function}/drm/{name}/dev"), "226:0\n");
+                node(root, &format!("dev/dri/{name}"), 226, minor);
+            }
+            fs::create_dir_all(root.join("sys/bus/pci/drivers").join(driver)).unwrap();
+            symlink(format!("../../devices/{address}"), root.join("sys/bus/pci/drivers").join(driver).join(address))
+                .unwrap();
+            if vendor != "metax" {
+                let id = u64::from_str_radix(gpu["uuid"].as_str().unwrap().trim_start_matches("GPU-"), 16).unwrap();
+                let bus = u64::from_str_radix(&address[5..7], 16).unwrap();
+                let properties = format!(
+                    "simd_count 64\nvendor_id {pci}\nlocation_id {}\ndomain 0\ndrm_render_minor {render}\nunique_id {id}\n",
+                    bus << 8
+                );
+                put(root, &format!("sys/class/kfd/kfd/topology/nodes/{}/properties", place + 1), &properties);
+                fs::create_dir_all(root.join(format!("sys/class/drm/renderD{render}"))).unwrap();
+                symlink(format!("../../../../{function}"), root.join(format!("sys/class/drm/renderD{render}/device")))
+                    .unwrap();
+            }
+        }
+        for gpu in seen.as_array().unwrap() {
+            let expected = [
+                format!("/dev/dri/card{}", gpu["appendix"]["card_id"]),
+                format!("/dev/dri/renderD{}", gpu["appendix"]["renderd_id"]),
+            ];
+            let ids = [
+                gpu["index"].to_string(),
+                gpu["appendix"]["bdf"].as_str().unwrap().to_owned(),
+                gpu["uuid"].as_str().unwrap().to_owned(),
+            ];
+            for id in ids.iter().filter(|id| vendor != "metax" || !id.starts_with("GPU-")) {
+                let asked = format!("driver={vendor},device={id}");
+                let config = serde_json::json!({"ociVersion": "1.2.0", "linux": {}, "process": {"env": [], "user": {"uid": 0, "gid": 0}},
+                                                "annotations": {"gpu-runc/gpus": asked}});
+                let container =
+                    crate::hosts::start(root, &config).unwrap_or_else(|error| panic!("{sample} {id}: {error}"));
+                let mut nodes = paths(&container, "/linux/devices", "path");
+                nodes.retain(|node| node.starts_with("/dev/dri/") && !node.contains("by-path"));
+                assert_eq!(nodes, expected, "{sample} {id}");
+            }
+        }
+    }
+}
