@@ -86,7 +86,7 @@ impl<'a> Cache<'a> {
                             .unwrap_or(0)
                 }
             };
-            let (name, path) = strings.library(library);
+            let (name, path) = strings.add(library);
             for word in [library.flags, name, path, 0] {
                 entries.extend(word.to_le_bytes());
             }
@@ -132,7 +132,7 @@ impl Strings {
     }
 
     /// The offsets of a library's name and path, of which the one is mostly the end of the other.
-    fn library(&mut self, library: &Library<'_>) -> (u32, u32) {
+    fn add(&mut self, library: &Library<'_>) -> (u32, u32) {
         let path = self.offset(&library.path);
         let before = library.path.strip_suffix(&*library.name).and_then(|before| u32::try_from(before.len()).ok());
         (before.map_or_else(|| self.offset(&library.name), |before| path + before), path)

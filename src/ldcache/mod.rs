@@ -146,18 +146,18 @@ fn digits(bytes: &[u8]) -> (u64, &[u8]) {
 mod tests {
     use super::*;
 
-    pub(super) fn library(name: &'static str, path: &'static str) -> Library<'static> {
+    pub(super) fn found_as(name: &'static str, path: &'static str) -> Library<'static> {
         Library::new(0x0303, name, path)
     }
 
     pub(super) fn cache() -> Cache<'static> {
         let fast = Library {
             processors: Processors::Named("x86-64-v3".into()),
-            ..library("libx.so.1", "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1")
+            ..found_as("libx.so.1", "/usr/lib/glibc-hwcaps/x86-64-v3/libx.so.1")
         };
-        let old = Library { processors: Processors::Bits(1 << 53), ..library("libo.so.6", "/lib/tls/libo.so.6") };
+        let old = Library { processors: Processors::Bits(1 << 53), ..found_as("libo.so.6", "/lib/tls/libo.so.6") };
         let libraries =
-            vec![library("libz.so.1", "/lib/libz.so.1"), fast, library("libx.so.1", "/usr/lib/libx.so.1"), old];
+            vec![found_as("libz.so.1", "/lib/libz.so.1"), fast, found_as("libx.so.1", "/usr/lib/libx.so.1"), old];
         Cache { libraries, sections: vec![(0, b"ldconfig (made up) 2.36"[..].into())] }
     }
 
@@ -165,9 +165,9 @@ mod tests {
     fn new_libraries_come_before_their_like_and_once() {
         let mut merged = cache();
         let new = vec![
-            library("libx.so.1", "/opt/libx.so.1"),
-            library("liba.so.10", "/opt/liba.so.10"),
-            library("liba.so.9", "/opt/liba.so.9"),
+            found_as("libx.so.1", "/opt/libx.so.1"),
+            found_as("liba.so.10", "/opt/liba.so.10"),
+            found_as("liba.so.9", "/opt/liba.so.9"),
         ];
         assert!(merged.merge(new.clone()));
         let paths: Vec<_> = merged.libraries.iter().map(|library| &*library.path).collect();
