@@ -27,13 +27,14 @@
 //! rootfs                          what must be inside a container's root, written through one handle
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
-//! oci   cdi   ldcache             the formats
+//! oci   cdi   ldcache   elf       the formats
 //! error   log   config
 //! ```
 
 pub mod cdi;
 pub mod cli;
 pub mod config;
+pub mod elf;
 pub mod error;
 pub mod generate;
 pub mod host;

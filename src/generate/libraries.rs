@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 
 use super::Chosen;
 use super::files::Mounts;
+use crate::elf;
 use crate::error::Result;
 use crate::host::pattern::Pattern;
-use crate::host::{Host, elf, libraries};
+use crate::host::{Host, libraries};
 use crate::vendor::recipe::{Access, Libraries};
 
 /// The folders below `root` that hold the 64-bit libraries of this `version`.
@@ -84,7 +85,9 @@ fn add_folder(
     for (stem, target) in unlinked {
         // A driver's root need not have been set up by ldconfig: then the library itself says its name.
         let own = target.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(name) = elf::soname(root, target)?.filter(|name| name != own && self::stem(name) == stem) {
+        let file = root.pieces(target)?;
+        let name = file.and_then(|file| elf::soname(&|offset, length| file.read(offset, length)));
+        if let Some(name) = name.filter(|name| name != own && self::stem(name) == stem) {
             mounts.add(root, target, folder.join(name), Access::Read);
         }
     }

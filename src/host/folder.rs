@@ -16,8 +16,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads all of `folder`. Names that are not UTF-8 are left out: nothing that is looked for has one.
-    pub(super) fn read(folder: &OwnedFd) -> nix::Result<Self> {
+    /// Reads all of `folder`, which is open for reading. Names that are not UTF-8 are left out: nothing that is looked for has one.
+    pub fn read(folder: &OwnedFd) -> nix::Result<Self> {
         const PIECE: usize = 1 << 15;
         let mut names = Names::default();
         let mut buffer = Vec::with_capacity(PIECE);

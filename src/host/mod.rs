@@ -6,7 +6,6 @@
 #![allow(clippy::disallowed_methods, reason = "reads the machine for everybody else")]
 
 pub mod drm;
-pub mod elf;
 pub mod folder;
 pub mod libraries;
 pub mod node;
@@ -127,7 +126,7 @@ impl Host {
     /// The file at `path`, to be read in pieces.
     pub fn pieces(&self, path: &Path) -> Result<Option<Pieces>> {
         let file = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY));
-        Ok(file.map_err(|cause| self.failed("open", path, cause))?.map(|file| Pieces(file.into())))
+        Ok(file.map_err(|cause| self.failed("open", path, cause))?.map(Pieces::from))
     }
 
     /// The names of those entries of the folder at `path` that `keep` wants, in order.
@@ -185,6 +184,12 @@ impl Host {
 /// A file that is read in pieces.
 #[derive(Debug)]
 pub struct Pieces(fs::File);
+
+impl From<OwnedFd> for Pieces {
+    fn from(file: OwnedFd) -> Self {
+        Pieces(file.into())
+    }
+}
 
 impl Pieces {
     /// `length` bytes from `offset` on. `None` where the file has not so many.

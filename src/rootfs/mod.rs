@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use crate::cdi::{ContainerEdits, Mount};
+use crate::elf;
 use crate::error::Result;
-use crate::host::{Host, elf};
+use crate::host::Host;
 use crate::ldcache::{Cache, Library, native_flags};
 
 use root::ContainerRoot;
@@ -91,7 +92,9 @@ fn injected(edits: &ContainerEdits) -> Result<Vec<Library<'_>>> {
         let flags = match flags.get(&folder) {
             Some(flags) => *flags,
             None => {
-                let is_64_bit = elf::is_64_bit(&machine, Path::new(file))?.unwrap_or(true);
+                let file = machine.pieces(Path::new(file))?;
+                let is_64_bit = file.and_then(|file| elf::is_64_bit(&|offset, length| file.read(offset, length)));
+                let is_64_bit = is_64_bit.unwrap_or(true);
                 *flags.entry(folder.clone()).or_insert(native_flags(is_64_bit))
             }
         };
