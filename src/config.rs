@@ -129,6 +129,8 @@ pub struct Inject {
     pub generate: Generate,
     /// What becomes of the known hooks of vendors' CDI files.
     pub hooks: Hooks,
+    /// Whether the one hook may keep containers from making nodes of devices that they were not given.
+    pub params: bool,
 }
 
 /// When descriptions are generated in memory.
@@ -220,7 +222,7 @@ impl Default for Policy {
 
 impl Default for Inject {
     fn default() -> Self {
-        Inject { generate: Generate::Missing, hooks: Hooks::Native }
+        Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true }
     }
 }
 
@@ -327,6 +329,7 @@ mod tests {
             [inject]
             generate = "missing"
             hooks = "native"
+            params = true
         "#;
         assert_eq!(parse(documented), Ok(Config::default()));
     }

@@ -22,7 +22,7 @@
 //!
 //! ```text
 //! cli                             what a person types and reads; no decisions
-//! runtime                         acts: reads and replaces config.json, becomes the low-level runtime
+//! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
 //! rootfs                          what must be inside a container's root, written through one handle
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
@@ -37,6 +37,7 @@ pub mod config;
 pub mod elf;
 pub mod error;
 pub mod generate;
+pub mod hook;
 pub mod host;
 pub mod ldcache;
 pub mod log;

@@ -1,4 +1,4 @@
-//! The runtime wrapper: started by an engine in place of runc.
+//! The runtime wrapper: started by an engine in place of runc; or, by another name, a hook.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,8 @@ static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let argv: Vec<_> = std::env::args_os().collect();
-    gpu_runc::runtime::main(&argv)
+    match argv.first() {
+        Some(program) if gpu_runc::hook::is_called(program) => gpu_runc::hook::main(&argv),
+        _ => gpu_runc::runtime::main(&argv),
+    }
 }

@@ -61,6 +61,7 @@ fn add_generated(registry: &mut Registry, config: &Config) -> Result<()> {
             names: &|device| device.names.clone(),
             chosen: &Chosen::new(vendor, None),
             nodes: By::Path,
+            hooks: None,
         };
         match generate::spec(vendor, &kind, machine, wish) {
             Ok(Some(spec)) => registry.add(spec, &format!("generated:{}", vendor.name)),

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::runtime::bundle::Bundle;
-use crate::runtime::{Granted, decide};
+use crate::runtime::{Granted, decide, edited};
 use crate::vendor::Vendors;
 
 /// The container to explain.
@@ -88,7 +88,11 @@ fn read(bundle: &Path) -> Result<Bundle> {
 
 fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
     match Request::from_spec(&spec.view(), &config.policy, vendors) {
-        Ok(Some(request)) => Story { outcome: decide(spec, &request, config, vendors), request: Some(request) },
+        Ok(Some(request)) => {
+            let granted = decide(spec, &request, config, vendors);
+            let outcome = granted.and_then(|granted| Ok((edited(spec, &request, &granted.edits)?, granted)));
+            Story { outcome: outcome.map(|(text, granted)| (granted, text)), request: Some(request) }
+        }
         Ok(None) => Story { request: None, outcome: Ok((Granted::default(), None)) },
         Err(error) => Story { request: None, outcome: Err(error) },
     }
@@ -132,6 +136,9 @@ impl Story {
                 if !granted.notes.is_empty() {
                     section("notes", granted.notes.clone(), "");
                 }
+                if !granted.work.is_nothing() {
+                    section("in the container's root", granted.work.lines(), "");
+                }
                 section("changes", diff.lines().map(str::to_owned).collect(), "none, config.json is not touched");
             }
         }
@@ -156,7 +163,7 @@ impl Story {
                 };
                 json!({
                     "granted": granted.grants.iter().map(shown).collect::<Vec<_>>(),
-                    "notes": granted.notes, "edits": granted.edits, "diff": diff,
+                    "notes": granted.notes, "edits": granted.edits, "inRoot": granted.work.lines(), "diff": diff,
                 })
             }
         };

@@ -161,7 +161,7 @@ impl Generate {
             vendor,
             kind,
             machine,
-            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None), nodes: By::Path },
+            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None), nodes: By::Path, hooks: None },
         );
         Ok(spec?.filter(|spec| !spec.devices.is_empty()))
     }

@@ -8,10 +8,11 @@ use nix::sys::stat::SFlag;
 
 use super::Chosen;
 use super::libraries;
-use crate::cdi::Mount;
+use crate::cdi::{Hook, Mount};
 use crate::error::{Error, Quoted, Result};
 use crate::host::{Found, Host};
-use crate::vendor::recipe::{Access, Driver, Files};
+use crate::ldcache::names;
+use crate::vendor::recipe::{Access, Driver, Files, HookRule};
 
 /// A driver whose files were found.
 pub(super) struct Installed {
@@ -84,6 +85,27 @@ impl Installed {
             }
         }
         Ok(mounts.0.into_values().collect())
+    }
+
+    /// The hooks that go with its `mounts`, for `program` to do; those for files only where they are.
+    pub(super) fn hooks(&self, program: &str, chosen: &Chosen<'_>, is_for_files: bool, mounts: &[Mount]) -> Vec<Hook> {
+        let rules = self.driver.hooks.iter();
+        let rules = rules.filter(|rule| chosen.needs(rule.classes) && (is_for_files || !rule.is_for_files));
+        let hook = |rule: &HookRule| {
+            let mut args = Vec::new();
+            for arg in rule.args {
+                match *arg {
+                    "{folders}" => {
+                        let places = mounts.iter().map(|mount| mount.container_path.as_str());
+                        args.extend(names::folders(places).flat_map(|folder| ["--folder", folder]).map(str::to_owned));
+                    }
+                    arg => args.push(arg.replace("{version}", &self.version)),
+                }
+            }
+            let env = vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
+            Hook { hook_name: "createContainer".to_owned(), path: program.to_owned(), args, env, timeout: None }
+        };
+        rules.map(hook).collect()
     }
 
     /// Adds what the administrator's lists name. Returns the classes that have a list.

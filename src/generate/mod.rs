@@ -48,6 +48,8 @@ pub struct Wish<'a> {
     pub chosen: &'a Chosen<'a>,
     /// How nodes that are there are described.
     pub nodes: By,
+    /// The program that does in a container's root what edits cannot say; `None` leaves that out.
+    pub hooks: Option<&'a str>,
 }
 
 /// How a node that is there is described.
@@ -68,7 +70,7 @@ impl fmt::Debug for Wish<'_> {
 /// Describes those devices of `vendor` that are wished for, as devices of `kind`. `None`: it has no recipe, or the machine has
 /// no such device. Errors are parts of the machine that cannot be read, and a driver without its files.
 pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) -> Result<Option<Spec>> {
-    let Wish { wants, names, chosen, nodes: by } = wish;
+    let Wish { wants, names, chosen, nodes: by, hooks } = wish;
     let wants_all = wants(kind, ALL);
     let is_wanted = |name: &str| wants_all || wants(kind, &(vendor.canonical)(name));
     let Some((recipe, found)) = devices(vendor, machine, &is_wanted)? else { return Ok(None) };
@@ -101,6 +103,9 @@ pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) 
     spec.container_edits.env.extend(recipe.env.iter().map(|&variable| variable.to_owned()));
     if let Some(driver) = driver {
         spec.container_edits.mounts = driver.mounts(host, chosen)?;
+        let program = hooks.filter(|_| !chosen.is_nothing());
+        let hooks = program.map(|program| driver.hooks(program, chosen, by == By::Path, &spec.container_edits.mounts));
+        spec.container_edits.hooks = hooks.unwrap_or_default();
     }
     Ok(Some(write::at_minimum_version(spec)))
 }

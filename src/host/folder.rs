@@ -16,8 +16,9 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads all of `folder`, which is open for reading. Names that are not UTF-8 are left out: nothing that is looked for has one.
-    pub fn read(folder: &OwnedFd) -> nix::Result<Self> {
+    /// Reads all of `folder`, which is open for reading; an error where it has more than `most` names. Those that are not UTF-8
+    /// are left out: nothing that is looked for has one.
+    pub fn read(folder: &OwnedFd, most: usize) -> nix::Result<Self> {
         const PIECE: usize = 1 << 15;
         let mut names = Names::default();
         let mut buffer = Vec::with_capacity(PIECE);
@@ -27,6 +28,9 @@ impl Names {
             if let Ok(name) = entry.file_name().to_str()
                 && !matches!(name, "." | "..")
             {
+                if names.entries.len() == most {
+                    return Err(Errno::EFBIG);
+                }
                 names.text.push_str(name);
                 names.entries.push((names.text.len(), entry.file_type() == FileType::Symlink));
             }

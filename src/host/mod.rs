@@ -142,7 +142,7 @@ impl Host {
     /// The names of all entries of the folder at `path`.
     pub fn names(&self, path: &Path) -> Result<Option<Names>> {
         let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
-        let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder)).transpose());
+        let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder, usize::MAX)).transpose());
         names.map_err(|cause| self.failed("list", path, cause))
     }
 

@@ -3,6 +3,7 @@
 //! Pure. Source: glibc elf/cache.c and elf/dl-cache.c.
 
 mod format;
+pub mod names;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -44,6 +45,11 @@ impl<'a> Library<'a> {
         Library { flags, name: name.into(), path: path.into(), processors: Processors::Bits(0) }
     }
 
+    /// Whether both are for the same programs, by name, machine and processor.
+    fn is_alike(&self, other: &Library<'_>) -> bool {
+        (&self.name, self.flags, &self.processors) == (&other.name, other.flags, &other.processors)
+    }
+
     /// Whether it is for 64-bit programs of x86 or ARM.
     pub fn is_64_bit(&self) -> bool {
         matches!(self.flags & 0xff00, 0x0300 | 0x0a00)
@@ -65,7 +71,11 @@ impl<'a> Cache<'a> {
     /// Adds libraries in front of those of the same name that are there, in the order in which the linker searches. Whether
     /// anything is new.
     pub fn merge(&mut self, new: Vec<Library<'a>>) -> bool {
-        if new.iter().all(|library| self.finds(library)) {
+        let is_found = |(index, library): (usize, &Library<'a>)| {
+            let before = new.iter().take(index).filter(|other| library.is_alike(other)).count();
+            self.finds(library, before)
+        };
+        if new.iter().enumerate().all(is_found) {
             return false;
         }
         // From the last to the first, each before what is there: so they keep their order.
@@ -87,13 +97,11 @@ impl<'a> Cache<'a> {
         self.libraries.partition_point(|other| compare_names(&other.name, &library.name).is_gt())
     }
 
-    /// Whether the linker would find this very library under its name.
-    fn finds(&self, library: &Library<'_>) -> bool {
+    /// Whether the linker would find this very library under its name, after `before` others.
+    fn finds(&self, library: &Library<'_>, before: usize) -> bool {
         let of_its_name =
             self.libraries.iter().skip(self.place(library)).take_while(|other| other.name == library.name);
-        let mut alike =
-            of_its_name.filter(|other| other.flags == library.flags && other.processors == library.processors);
-        alike.next() == Some(library)
+        of_its_name.filter(|other| library.is_alike(other)).nth(before) == Some(library)
     }
 }
 

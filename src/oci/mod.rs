@@ -7,6 +7,7 @@ pub mod apply;
 mod entries;
 pub mod json;
 pub mod spec;
+pub mod state;
 pub mod view;
 
 pub use spec::Spec;

@@ -75,13 +75,15 @@ impl<'a> Spec<'a> {
     pub fn view(&self) -> View<'a> {
         let processes = self.objects("process");
         let capabilities = processes.iter().flat_map(|process| process.all("capabilities"));
-        let mut bounding = capabilities.filter_map(object).flat_map(|sets| strings(sets.all("bounding")));
+        let bounding: Vec<_> = capabilities.filter_map(object).flat_map(|sets| strings(sets.all("bounding"))).collect();
+        let is_bounding = |name: &str| bounding.iter().any(|capability| capability == name);
         View {
             env: strings(processes.iter().flat_map(|process| process.all("env"))),
             annotations: self.annotations(),
             mounts: self.top.all("mounts").filter_map(elements).flatten().filter_map(mount).collect(),
             hooks: self.hooks(),
-            privileged: bounding.any(|capability| capability == "CAP_SYS_ADMIN"),
+            privileged: is_bounding("CAP_SYS_ADMIN"),
+            makes_nodes: is_bounding("CAP_MKNOD"),
         }
     }
 

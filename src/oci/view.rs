@@ -16,6 +16,8 @@ pub struct View<'a> {
     pub hooks: Vec<HookView<'a>>,
     /// Whether `process.capabilities.bounding` holds `CAP_SYS_ADMIN`: what NVIDIA's toolkit calls privileged.
     pub privileged: bool,
+    /// Whether it holds `CAP_MKNOD`: whether the container's programs may make device nodes.
+    pub makes_nodes: bool,
 }
 
 /// One entry of `mounts`.

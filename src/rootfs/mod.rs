@@ -1,148 +1,264 @@
-//! What must exist inside a container's root for the driver's libraries to be found, written from outside before the container
-//! starts: entries in the dynamic linker's cache, and the folders for whoever runs `ldconfig` later.
+//! What must exist inside a container's root for the driver to work there: links, entries in the dynamic linker's cache, a file or
+//! two. It is written from outside before the container starts, or by the one hook where the container's own mounts hide the place.
 //!
 //! Never fails a start, runs nothing and maps nothing of the root, takes no source from it.
+//!
+//! ```text
+//! hooks of a CDI file ─absorb→ Work ┐
+//! mounts of one library ─links→ Work ┴→ prepare ─→ done in the root │ mounts instead │ Work for the hook
+//! ```
 
-mod root;
+mod absorb;
+pub mod arguments;
+mod compat;
+mod folder;
+mod linker;
+mod links;
+pub mod root;
+mod sonames;
+mod work;
+
+pub use absorb::absorb;
+pub use links::in_place_of;
+pub use sonames::unlinked;
+pub use work::{Link, Versions, Work};
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::cdi::{ContainerEdits, Mount};
-use crate::elf;
-use crate::error::Result;
-use crate::host::Host;
-use crate::ldcache::{Cache, Library, native_flags};
+use nix::errno::Errno;
+use nix::sys::stat::Mode;
 
+use crate::cdi::{ContainerEdits, DeviceNode, Mount};
+use crate::error::Result;
+use crate::ldcache::{Library, names};
+use crate::vendor::hooks::Profile;
+
+use folder::Over;
 use root::ContainerRoot;
 
-const CACHE: &str = "/etc/ld.so.cache";
-/// The most that is read of a cache. Those of large desktops have 400 KB.
-const LARGEST_CACHE: u64 = 16 << 20;
-const CONFIGURATION: &str = "/etc/ld.so.conf";
-const INCLUDE: &[u8] = b"include /etc/ld.so.conf.d/*.conf\n";
-/// Read before the image's own, as the driver's libraries come before.
-const DROP_IN: &str = "/etc/ld.so.conf.d/00-gpu-runc.conf";
-const GLIBC: [&str; 4] =
-    ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2", "/lib64/ld-linux-aarch64.so.1"];
-
-/// Lets programs in the container whose root is at `rootfs` find the libraries that `edits` mount. `taken` are the places where
-/// the container has mounts of its own: what they hide is not written. Returns notes.
-pub fn prepare(rootfs: &Path, edits: &ContainerEdits, taken: &[&str]) -> Vec<String> {
-    let libraries = match injected(edits) {
-        Ok(libraries) => libraries,
-        Err(error) => return vec![error.to_string()],
-    };
-    // The file's own hook does the same, with what else it knows.
-    let is_done_by_hook = edits.hooks.iter().any(|hook| hook.args.iter().any(|arg| arg == "update-ldcache"));
-    if libraries.is_empty() || is_done_by_hook {
-        return Vec::new();
-    }
-    let is_hidden = |path: &str| taken.iter().any(|place| Path::new(path).starts_with(place) && *place != "/");
-    if [CACHE, DROP_IN].into_iter().any(is_hidden) {
-        let note =
-            "the container mounts something of its own over /etc; its programs may not find the driver's libraries";
-        return vec![note.to_owned()];
-    }
-    match written(rootfs, libraries) {
-        Ok(note) => note.into_iter().collect(),
-        Err(error) => vec![format!("programs of the container may not find the driver's libraries: {error}")],
-    }
+/// What became of the work.
+#[derive(Debug, Default)]
+pub struct Prepared {
+    /// What the person who runs the machine may want to know.
+    pub notes: Vec<String>,
+    /// Mounts in place of links that could not be made.
+    pub mounts: Vec<Mount>,
+    /// What only the hook can do.
+    pub hook: Work,
 }
 
-fn written(rootfs: &Path, libraries: Vec<Library<'_>>) -> Result<Option<String>> {
-    let root = ContainerRoot::open(rootfs)?;
-    let bytes = root.read(Path::new(CACHE), LARGEST_CACHE)?;
-    let mut cache = match &bytes {
-        Some(bytes) => match Cache::parse(bytes) {
-            Some(cache) => cache,
-            None => return Ok(Some(format!("the image's {CACHE} is of no known format, and stays as it is"))),
-        },
-        None if GLIBC.iter().any(|loader| root.has(Path::new(loader))) => Cache::default(),
-        // Nothing in it would read a cache: a static program, or musl's linker, for which the driver is not made.
-        None => return Ok(None),
-    };
-    let mut folders: Vec<String> = libraries.iter().filter_map(|library| folder(&library.path)).collect();
-    folders.dedup();
-    if cache.merge(libraries) {
-        root.put(Path::new(CACHE), &cache.to_bytes())?;
-    }
-    let drop_in = folders.iter().map(|folder| format!("{folder}\n")).collect::<String>().into_bytes();
-    if root.read(Path::new(DROP_IN), LARGEST_CACHE)?.as_ref() != Some(&drop_in) {
-        root.put(Path::new(DROP_IN), &drop_in)?;
-        if !root.has(Path::new(CONFIGURATION)) {
-            root.put(Path::new(CONFIGURATION), INCLUDE)?;
-        }
-    }
-    Ok(None)
-}
-
-/// The libraries among the mounts of `edits`, under the names that programs look for: those that are linked to, else their own.
-fn injected(edits: &ContainerEdits) -> Result<Vec<Library<'_>>> {
-    let machine = Host::open(Path::new("/"))?;
-    let mut files: BTreeMap<(String, &str), Vec<&str>> = BTreeMap::new();
-    for Mount { host_path, container_path, .. } in &edits.mounts {
-        if let (Some(folder), Some(name)) = (folder(container_path), library_name(container_path)) {
-            files.entry((folder, host_path)).or_default().push(name);
-        }
-    }
-    let mut flags: BTreeMap<String, u32> = BTreeMap::new();
-    let mut libraries = Vec::new();
-    for ((folder, file), names) in files {
-        let flags = match flags.get(&folder) {
-            Some(flags) => *flags,
-            None => {
-                let file = machine.pieces(Path::new(file))?;
-                let is_64_bit = file.and_then(|file| elf::is_64_bit(&|offset, length| file.read(offset, length)));
-                let is_64_bit = is_64_bit.unwrap_or(true);
-                *flags.entry(folder.clone()).or_insert(native_flags(is_64_bit))
+/// Does `work` in the container's root at `rootfs`, and lets its programs find the libraries that `edits` mount. `taken` are the
+/// places where the container has mounts of its own: what they hide cannot be done from here.
+pub fn prepare(rootfs: &Path, work: &Work, edits: &ContainerEdits, taken: &[&str]) -> Prepared {
+    let mut prepared = Prepared::default();
+    prepared.hook.driver = work.driver;
+    prepared.hook.has_params = work.has_params;
+    let root = match ContainerRoot::open(rootfs) {
+        Ok(root) => root,
+        Err(error) => {
+            let missing = work.links.iter().map(|link| links::mount_instead(link, &work.links, &edits.mounts));
+            prepared.mounts = missing.flatten().collect();
+            if names::folders(edits.mounts.iter().map(|mount| mount.container_path.as_str())).next().is_some() {
+                prepared.notes.push(unfound(&error));
             }
-        };
-        let is_linked = |name: &&str| is_linked_name(name);
-        let has_linked = names.iter().any(is_linked);
-        for name in names.iter().filter(|name| !has_linked || is_linked(name)) {
-            libraries.push(Library::new(flags, *name, format!("{folder}/{name}")));
+            return prepared;
+        }
+    };
+    let hidden = Hidden::new(&root, taken, edits);
+    make_links(&root, work, edits, &hidden, &mut prepared);
+    find_libraries(&root, work, edits, &hidden, &mut prepared);
+    for (mode, path) in &work.modes {
+        match root.real(Path::new(path)).filter(|real| !hidden.hides(real)) {
+            Some(real) => {
+                prepared.notes.extend(root.set_mode(&real, mode_of(*mode)).err().map(|error| error.to_string()));
+            }
+            None => prepared.hook.modes.push((*mode, path.clone())),
         }
     }
-    Ok(libraries)
+    if let Some(profile) = work.driver.map(|driver| &driver.profile).filter(|_| work.has_profile) {
+        match hidden.hides(Path::new(profile.path)) {
+            true => prepared.hook.has_profile = true,
+            false => {
+                prepared.notes.extend(tell(&root, profile, &edits.device_nodes).err().map(|error| error.to_string()));
+            }
+        }
+    }
+    prepared
 }
 
-fn folder(path: &str) -> Option<String> {
-    PathBuf::from(path).parent().map(|folder| folder.to_string_lossy().into_owned())
+/// Does `work` as a hook: in the mount namespace of the container whose root is `root`, where nothing is hidden. Returns what went
+/// wrong, and whether the driver can be used without it.
+pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
+    let mut wrong = Vec::new();
+    let mut note = |result: Result<()>, need| wrong.extend(result.err().map(|error| (error.to_string(), need)));
+    for link in &work.links {
+        note(link_in(root, link), Need::Asked);
+    }
+    if !work.folders.is_empty() || work.compat.is_some() {
+        let libraries = newer(root, work).and_then(|mut libraries| {
+            for folder in &work.folders {
+                libraries.extend(linker::in_folder(root, Path::new(folder))?);
+            }
+            linker::add(root, libraries).map(drop)
+        });
+        note(libraries, Need::Asked);
+    }
+    for (mode, path) in &work.modes {
+        note(root.set_mode(Path::new(path), mode_of(*mode)), Need::Asked);
+    }
+    if let Some(profile) = work.driver.map(|driver| &driver.profile).filter(|_| work.has_profile) {
+        let told = nodes_in(root, profile).and_then(|nodes| tell(root, profile, &nodes));
+        note(told, Need::Spared);
+    }
+    wrong
 }
 
-/// The file's name, if it is one of a library: `libx.so`, `libx.so.1`.
-fn library_name(path: &str) -> Option<&str> {
-    let name = path.rsplit('/').next()?;
-    (name.starts_with("lib") && (name.ends_with(".so") || name.contains(".so."))).then_some(name)
+/// Whether the driver can be used without something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Somebody asked for just this.
+    Asked,
+    /// A container is better off with it, and that is all.
+    Spared,
 }
 
-/// Whether programs are linked to such a name: `libx.so`, `libx.so.1`, but not `libx.so.1.2`.
-fn is_linked_name(name: &str) -> bool {
-    name.ends_with(".so")
-        || name.split_once(".so.").is_some_and(|(_, version)| version.bytes().all(|byte| byte.is_ascii_digit()))
+fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden: &Hidden, prepared: &mut Prepared) {
+    let mut by_folder: BTreeMap<&str, Vec<&Link>> = BTreeMap::new();
+    // A mount at the same place does more.
+    let is_mounted = |link: &&Link| edits.mounts.iter().any(|mount| mount.container_path == link.place);
+    for link in work.links.iter().filter(|link| !is_mounted(link)) {
+        by_folder.entry(names::folder(&link.place).unwrap_or("/")).or_default().push(link);
+    }
+    for (path, links) in by_folder {
+        let folder = match hidden.hides(Path::new(path)) {
+            true => None,
+            false => match root.folder(Path::new(path)) {
+                Ok(folder) if folder.real().is_some_and(|real| hidden.hides(&real)) => None,
+                folder => Some(folder),
+            },
+        };
+        for link in links {
+            let instead = || links::mount_instead(link, &work.links, &edits.mounts);
+            let made = match &folder {
+                // There it is a mount, or something for the hook.
+                None => match instead() {
+                    Some(mount) => {
+                        prepared.mounts.push(mount);
+                        continue;
+                    }
+                    None => {
+                        prepared.hook.links.push(link.clone());
+                        continue;
+                    }
+                },
+                Some(Err(error)) => Err(error.to_string()),
+                Some(Ok(folder)) => {
+                    let instead = instead();
+                    let over = if instead.is_some() { Over::Nothing } else { Over::Files };
+                    make(root, folder, link, over).map_err(|error| error.to_string())
+                }
+            };
+            if let Err(error) = made {
+                match instead() {
+                    Some(mount) => prepared.mounts.push(mount),
+                    None => prepared.notes.push(error),
+                }
+            }
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn make(root: &ContainerRoot, folder: &folder::Folder<'_>, link: &Link, over: Over) -> Result<()> {
+    let name = root::split(Path::new(&link.place)).map(|(_, name)| name);
+    let made = name.ok_or(Errno::EINVAL).and_then(|name| folder.link(name, &link.target, over));
+    made.map_err(|cause| root.failed("make the link", Path::new(&link.place), cause))
+}
 
-    fn mount(from: &str, to: &str) -> Mount {
-        Mount { host_path: from.to_owned(), container_path: to.to_owned(), ..Mount::default() }
+fn link_in(root: &ContainerRoot, link: &Link) -> Result<()> {
+    let folder = root.folder(Path::new(names::folder(&link.place).unwrap_or("/")))?;
+    make(root, &folder, link, Over::Files)
+}
+
+fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden: &Hidden, prepared: &mut Prepared) {
+    let shown = match linker::shown(&edits.mounts, &work.links) {
+        Ok(shown) => shown,
+        Err(error) => return prepared.notes.push(unfound(&error)),
+    };
+    // A hook that stays as it is written does the same, with what else it knows.
+    let is_done_by_hook = edits.hooks.iter().any(|hook| hook.args.iter().any(|arg| arg == "update-ldcache"));
+    if shown.is_empty() || is_done_by_hook {
+        return;
+    }
+    if [linker::CACHE, linker::DROP_IN].iter().any(|path| hidden.hides(Path::new(path))) {
+        let folders = names::folders(edits.mounts.iter().map(|mount| mount.container_path.as_str()));
+        prepared.hook.folders = folders.map(str::to_owned).collect();
+        prepared.hook.compat.clone_from(&work.compat);
+        return;
+    }
+    let added = newer(root, work).and_then(|mut libraries| {
+        libraries.extend(shown);
+        linker::add(root, libraries)
+    });
+    match added {
+        Ok(note) => prepared.notes.extend(note),
+        Err(error) => prepared.notes.push(unfound(&error)),
+    }
+}
+
+/// The image's own libraries, where they come before the machine's.
+fn newer(root: &ContainerRoot, work: &Work) -> Result<Vec<Library<'static>>> {
+    let (Some(driver), Some(versions)) = (work.driver, &work.compat) else { return Ok(Vec::new()) };
+    match compat::folder(root, &driver.compat, versions)? {
+        Some(folder) => linker::in_folder(root, &folder),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Tells the driver's libraries which devices there are.
+fn tell(root: &ContainerRoot, profile: &Profile, nodes: &[DeviceNode]) -> Result<()> {
+    const FOR_ALL: Mode = Mode::from_bits_truncate(0o444);
+    let number = |node: &DeviceNode| node.path.strip_prefix(profile.nodes)?.parse::<u32>().ok();
+    let bits = nodes.iter().filter_map(number).filter_map(|number| 1_u64.checked_shl(number));
+    let text = (profile.text)(bits.fold(0, |all, bit| all | bit));
+    root.put(Path::new(profile.path), text.as_bytes(), FOR_ALL)
+}
+
+/// The nodes that `profile` counts, as they are in the root.
+fn nodes_in(root: &ContainerRoot, profile: &Profile) -> Result<Vec<DeviceNode>> {
+    let Some((folder, _)) = profile.nodes.rsplit_once('/') else { return Ok(Vec::new()) };
+    let names = root.names(Path::new(folder))?.unwrap_or_default();
+    let node = |name: &str| DeviceNode { path: format!("{folder}/{name}"), ..DeviceNode::default() };
+    Ok(names.iter().map(|(name, _)| node(name)).collect())
+}
+
+fn mode_of(bits: u32) -> Mode {
+    Mode::from_bits_truncate(bits)
+}
+
+fn unfound(error: &crate::error::Error) -> String {
+    format!("programs of the container may not find the driver's libraries: {error}")
+}
+
+/// The places in a root that are not seen in the container, because something is mounted over them.
+struct Hidden(Vec<PathBuf>);
+
+impl Hidden {
+    /// Those below the container's own mounts, `taken`, and below the folders that `edits` mount.
+    fn new(root: &ContainerRoot, taken: &[&str], edits: &ContainerEdits) -> Self {
+        // Images do not have links there, and nothing is done there.
+        const OF_THE_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
+        let of_the_kernel = |path: &Path| OF_THE_KERNEL.iter().any(|folder| path.starts_with(folder));
+        let own = taken.iter().map(Path::new).filter(|place| *place != Path::new("/"));
+        let own = own.map(|place| match of_the_kernel(place) {
+            true => place.to_owned(),
+            false => root.real(place).unwrap_or_else(|| place.to_owned()),
+        });
+        let ours = edits.mounts.iter().map(|mount| PathBuf::from(&mount.container_path));
+        Hidden(own.chain(ours).collect())
     }
 
-    #[test]
-    fn libraries_are_known_by_the_names_that_programs_look_for() {
-        let mounts = vec![
-            mount("/d/libcuda.so.9.9", "/usr/lib/libcuda.so.9.9"),
-            mount("/d/libcuda.so.9.9", "/usr/lib/libcuda.so.1"),
-            mount("/d/libcuda.so.9.9", "/usr/lib/libcuda.so"),
-            mount("/d/libcore.so.9.9", "/usr/lib/libcore.so.9.9"),
-            mount("/d/gsp.bin", "/lib/firmware/gsp.bin"),
-            mount("/d/libexec", "/usr/libexec"),
-        ];
-        let edits = ContainerEdits { mounts, ..ContainerEdits::default() };
-        let names: Vec<_> = injected(&edits).unwrap().into_iter().map(|library| library.path).collect();
-        assert_eq!(names, ["/usr/lib/libcore.so.9.9", "/usr/lib/libcuda.so.1", "/usr/lib/libcuda.so"]);
+    fn hides(&self, path: &Path) -> bool {
+        self.0.iter().any(|place| path.starts_with(place))
     }
 }

@@ -1,32 +1,32 @@
 //! The root of a container, reached through one handle. Paths in it belong to an attacker: the kernel keeps every one of them
-//! inside (`openat2` with `RESOLVE_IN_ROOT`), links of procfs are not followed, and what is written gets its name last, by one
-//! rename, in a folder that is held open.
+//! inside (`openat2` with `RESOLVE_IN_ROOT`), and links of procfs are not followed.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::io::Read;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, renameat};
-use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat, stat};
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat, stat};
+use nix::unistd::{Gid, Uid, fchownat, getegid, geteuid};
 
+use super::folder::Folder;
 use crate::error::{Error, Result};
+use crate::host::Pieces;
+use crate::host::folder::Names;
 
 /// The root of a container.
 #[derive(Debug)]
-pub(super) struct ContainerRoot {
+pub struct ContainerRoot {
     path: PathBuf,
     handle: OwnedFd,
-    /// Whose the root is; what is made in it is theirs too, which under a user namespace is the container's root.
-    uid: Uid,
-    gid: Gid,
+    owner: Option<(Uid, Gid)>,
 }
 
 impl ContainerRoot {
     /// Opens the root at `path`. The machine's own root is none.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub fn open(path: &Path) -> Result<Self> {
         let failed = |cause: Errno| Error::io("open the container's root", path, cause.into());
         let handle =
             open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
@@ -34,7 +34,15 @@ impl ContainerRoot {
         if (own.st_dev, own.st_ino) == (machine.st_dev, machine.st_ino) {
             return Err(failed(Errno::EXDEV));
         }
-        Ok(ContainerRoot { path: path.to_owned(), handle, uid: own.st_uid.into(), gid: own.st_gid.into() })
+        let owner = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
+        let owner = Some(owner).filter(|owner| *owner != (geteuid(), getegid()));
+        Ok(ContainerRoot { path: path.to_owned(), handle, owner })
+    }
+
+    /// Whose what is made in it must be, where it would be somebody else's: the root's own owner, which under a user namespace
+    /// is the container's root.
+    pub(super) fn owner(&self) -> Option<(Uid, Gid)> {
+        self.owner
     }
 
     /// Whether something is at `path`, links followed inside.
@@ -44,6 +52,24 @@ impl ContainerRoot {
 
     /// The bytes of the plain file at `path`, at most so many.
     pub(super) fn read(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+        let Some((file, stat)) = self.plain_file(path)? else { return Ok(None) };
+        let too_large = || self.failed("read", path, Errno::EFBIG);
+        let length = u64::try_from(stat.st_size).ok().filter(|length| *length <= most).ok_or_else(too_large)?;
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
+        let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
+        read.map_err(|cause| Error::io("read", &self.shown(path), cause))?;
+        match u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
+            true => Ok(Some(bytes)),
+            false => Err(too_large()),
+        }
+    }
+
+    /// The plain file at `path`, to be read in pieces.
+    pub(super) fn pieces(&self, path: &Path) -> Result<Option<Pieces>> {
+        Ok(self.plain_file(path)?.map(|(file, _)| file.into()))
+    }
+
+    fn plain_file(&self, path: &Path) -> Result<Option<(OwnedFd, FileStat)>> {
         let failed = |cause: Errno| self.failed("read", path, cause);
         // A fifo would be waited for.
         let file = match self.open_in(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
@@ -51,54 +77,86 @@ impl ContainerRoot {
             file => file.map_err(failed)?,
         };
         let stat = fstat(&file).map_err(failed)?;
-        if SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()) != SFlag::S_IFREG {
-            return Err(failed(Errno::EINVAL));
-        }
-        let mut bytes = Vec::new();
-        let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|cause| Error::io("read", &self.shown(path), cause))?;
-        match u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
-            true => Ok(Some(bytes)),
-            false => Err(failed(Errno::EFBIG)),
+        match kind(&stat) {
+            SFlag::S_IFREG => Ok(Some((file, stat))),
+            _ => Err(failed(Errno::EINVAL)),
         }
     }
 
-    /// Puts a file with these bytes at `path`, readable by all, in place of what was there. Folders are made as need be.
-    pub(super) fn put(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let failed = |cause: Errno| self.failed("write", path, cause);
-        self.replace(path, |folder, name| {
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-            let file = openat(folder, name, flags, Mode::from_bits_truncate(0o600))?;
-            nix::unistd::fchown(&file, Some(self.uid), Some(self.gid))?;
-            fchmod(&file, Mode::from_bits_truncate(0o644))?;
-            let written = File::from(file).write_all(bytes);
-            written.map_err(|cause| cause.raw_os_error().map_or(Errno::EIO, Errno::from_raw))
-        })
-        .map_err(failed)
+    /// The names in the folder at `path`. An error where there are more than any image has.
+    pub(super) fn names(&self, path: &Path) -> Result<Option<Names>> {
+        const MOST: usize = 1 << 16;
+        let failed = |cause: Errno| self.failed("list", path, cause);
+        match self.open_in(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            folder => folder.and_then(|folder| Names::read(&folder, MOST)).map(Some).map_err(failed),
+        }
     }
 
-    /// Has `make` make something under a name of our own beside `path`, and gives it the name by one rename.
-    fn replace(&self, path: &Path, make: impl Fn(&OwnedFd, &str) -> nix::Result<()>) -> nix::Result<()> {
-        let (parent, name) = split(path).ok_or(Errno::EINVAL)?;
-        let folder = self.folder(parent)?;
-        let new = format!(".gpu-runc-{}", std::process::id());
-        // What a process of the same number left behind when it was killed.
-        let _ = unlinkat(&folder, new.as_str(), UnlinkatFlags::NoRemoveDir);
-        let result = make(&folder, &new).and_then(|()| renameat(&folder, new.as_str(), &folder, name));
-        if result.is_err() {
-            // The first error is the one to tell.
-            let _ = unlinkat(&folder, new.as_str(), UnlinkatFlags::NoRemoveDir);
-        }
-        result
+    /// Puts a file with these bytes and this mode at `path`, in place of what was there. Folders are made as need be.
+    pub(super) fn put(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
+        let (parent, name) = split(path).ok_or_else(|| self.failed("write", path, Errno::EINVAL))?;
+        self.folder(parent)?.put(name, bytes, mode).map_err(|cause| self.failed("write", path, cause))
+    }
+
+    /// Gives the plain file, or the folder, at `path` this mode.
+    pub(super) fn set_mode(&self, path: &Path, mode: Mode) -> Result<()> {
+        let set = || {
+            let handle = self.open_in(path, OFlag::O_PATH)?;
+            match kind(&fstat(&handle)?) {
+                // What it was opened for does not allow a change through the handle itself.
+                SFlag::S_IFREG | SFlag::S_IFDIR => {
+                    fchmodat(nix::fcntl::AT_FDCWD, link_of(&handle).as_str(), mode, FchmodatFlags::FollowSymlink)
+                }
+                _ => Err(Errno::EINVAL),
+            }
+        };
+        set().map_err(|cause| self.failed("set the mode of", path, cause))
     }
 
     /// The folder at `path`, made as need be. Links that are there are followed inside.
-    fn folder(&self, path: &Path) -> nix::Result<OwnedFd> {
+    pub(super) fn folder(&self, path: &Path) -> Result<Folder<'_>> {
+        let handle = self.made(path).map_err(|cause| self.failed("open", path, cause))?;
+        Ok(Folder::new(self, handle))
+    }
+
+    /// A handle for what is at `path`, links followed inside; it can be mounted on, and tells where it is, and no more.
+    pub fn place(&self, path: &Path) -> Result<Option<OwnedFd>> {
+        match self.open_in(path, OFlag::O_PATH) {
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            handle => handle.map(Some).map_err(|cause| self.failed("look at", path, cause)),
+        }
+    }
+
+    /// Where the folder at `path` is in the root without any link. `None` for what is not there.
+    pub(super) fn real(&self, path: &Path) -> Option<PathBuf> {
+        let without_links = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
+        match openat2(self.handle.as_fd(), path, without_links) {
+            Ok(_) => Some(path.to_owned()),
+            Err(Errno::ELOOP) => self.real_of(&self.open_in(path, OFlag::O_PATH).ok()?),
+            Err(_) => None,
+        }
+    }
+
+    /// Where what is open is in the root, without any link.
+    pub fn real_of(&self, handle: &OwnedFd) -> Option<PathBuf> {
+        let root = readlink(link_of(&self.handle).as_str()).ok()?;
+        let real = readlink(link_of(handle).as_str()).ok()?;
+        Some(Path::new("/").join(Path::new(&real).strip_prefix(root).ok()?))
+    }
+
+    fn made(&self, path: &Path) -> nix::Result<OwnedFd> {
         let opened = self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY);
         let (Err(Errno::ENOENT), Some((parent, name))) = (&opened, split(path)) else { return opened };
-        let parent = self.folder(parent)?;
+        let parent = self.made(parent)?;
         match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
-            Ok(()) => fchownat(&parent, name, Some(self.uid), Some(self.gid), AtFlags::AT_SYMLINK_NOFOLLOW)?,
+            Ok(()) => {
+                if let Some((uid, gid)) = self.owner {
+                    fchownat(&parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
+                }
+            }
             Err(Errno::EEXIST) => {}
             Err(cause) => return Err(cause),
         }
@@ -120,7 +178,8 @@ impl ContainerRoot {
         opened
     }
 
-    fn failed(&self, doing: &str, path: &Path, cause: Errno) -> Error {
+    /// An error about `path`, named as the machine sees it.
+    pub(super) fn failed(&self, doing: &str, path: &Path, cause: Errno) -> Error {
         Error::io(doing, &self.shown(path), cause.into())
     }
 
@@ -129,8 +188,17 @@ impl ContainerRoot {
     }
 }
 
+/// The name by which the kernel gives out what is open in this process.
+pub fn link_of(handle: &OwnedFd) -> String {
+    format!("/proc/self/fd/{}", handle.as_raw_fd())
+}
+
+fn kind(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
+}
+
 /// The folder of `path` and the last part, which must be a plain name.
-fn split(path: &Path) -> Option<(&Path, &str)> {
+pub(super) fn split(path: &Path) -> Option<(&Path, &str)> {
     match path.components().next_back()? {
         Component::Normal(name) => Some((path.parent()?, name.to_str()?)),
         _ => None,
@@ -145,6 +213,8 @@ mod tests {
 
     use super::*;
 
+    const FOR_ALL: Mode = Mode::from_bits_truncate(0o644);
+
     fn attacked() -> (tempfile::TempDir, ContainerRoot) {
         let scratch = tempfile::tempdir().unwrap();
         fs::create_dir_all(scratch.path().join("root/etc")).unwrap();
@@ -158,13 +228,16 @@ mod tests {
     fn files_are_put_in_place_with_their_folders() {
         let (scratch, root) = attacked();
         let at = |path: &str| scratch.path().join("root").join(path);
-        root.put(Path::new("/a/b/c.conf"), b"1").unwrap();
-        root.put(Path::new("/a/b/c.conf"), b"2").unwrap();
+        root.put(Path::new("/a/b/c.conf"), b"1", FOR_ALL).unwrap();
+        root.put(Path::new("/a/b/c.conf"), b"2", FOR_ALL).unwrap();
         assert_eq!(fs::read(at("a/b/c.conf")).unwrap(), b"2");
         assert_eq!(fs::metadata(at("a/b/c.conf")).unwrap().mode() & 0o777, 0o644);
         assert_eq!(root.read(Path::new("/a/b/c.conf"), 1).unwrap().unwrap(), b"2");
         assert_eq!(fs::read_dir(at("a/b")).unwrap().count(), 1, "nothing is left over");
-        assert!(root.put(Path::new("/a/b"), b"").is_err() && at("a/b/c.conf").exists(), "a folder is no file's place");
+        assert!(
+            root.put(Path::new("/a/b"), b"", FOR_ALL).is_err() && at("a/b/c.conf").exists(),
+            "a folder is no file's place"
+        );
         assert_eq!(root.read(Path::new("/absent"), 1).unwrap(), None);
         assert!(root.read(Path::new("/a"), 1).is_err() && root.read(Path::new("/a/b/c.conf"), 0).is_err());
     }
@@ -180,13 +253,13 @@ mod tests {
         symlink(outside.join("secret"), inside.join("etc/ld.so.cache")).unwrap();
         for folder in ["absolute", "relative", "magic", "../outside", "etc/../../outside", "loop"] {
             let path = Path::new("/").join(folder).join("made");
-            let _ = root.put(&path, b"x");
+            let _ = root.put(&path, b"x", FOR_ALL);
             let _ = root
                 .read(&Path::new("/").join(folder).join("secret"), 9)
                 .map(|seen| assert_eq!(seen, None, "{folder}"));
         }
         assert_eq!(root.read(Path::new("/etc/ld.so.cache"), 9).unwrap(), None, "its target is not inside");
-        root.put(Path::new("/etc/ld.so.cache"), b"new").unwrap();
+        root.put(Path::new("/etc/ld.so.cache"), b"new", FOR_ALL).unwrap();
         assert_eq!(fs::read(outside.join("secret")).unwrap(), b"s", "the link was replaced, not followed");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
         assert!(ContainerRoot::open(Path::new("/")).is_err(), "the machine itself is no container's root");
@@ -212,7 +285,7 @@ mod tests {
                 }
             });
             for _ in 0..10_000 {
-                let _ = root.put(Path::new("/swapped/deep/made"), b"x");
+                let _ = root.put(Path::new("/swapped/deep/made"), b"x", FOR_ALL);
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });

@@ -71,6 +71,14 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Where this program is, for a hook that is to start it. One that was replaced meanwhile has its successor there.
+pub fn own_path() -> Result<String> {
+    let link = Path::new("/proc/self/exe");
+    let path = fs::read_link(link).map_err(|cause| Error::io("read", link, cause))?;
+    let text = path.to_string_lossy();
+    Ok(text.strip_suffix(" (deleted)").unwrap_or(&text).to_owned())
+}
+
 /// Becomes `runtime`, with the arguments after `argv`'s first. Comes back only with an error.
 pub fn exec(runtime: &Path, argv: &[OsString]) -> Error {
     // std's exec gives the program SIGPIPE back, which Rust ignores for itself.

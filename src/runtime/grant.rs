@@ -6,13 +6,15 @@
 use std::path::Path;
 
 use super::stale::{self, Stale};
+use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Registry};
-use crate::config::{Config, Generate};
+use crate::config::{Config, Generate, Hooks};
 use crate::error::{Error, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
 use crate::resolve::{self, Grant, Part, Resolution, Undescribed};
+use crate::rootfs::{self, Work};
 use crate::vendor::{Vendor, Vendors};
 
 /// What a request gets.
@@ -20,6 +22,8 @@ use crate::vendor::{Vendor, Vendors};
 pub struct Granted {
     /// What is to change in the container: nodes are complete, mounts are where the low-level runtime finds them.
     pub edits: ContainerEdits,
+    /// What is to be done in the container's root beside that.
+    pub work: Work,
     /// What was granted, per wish.
     pub grants: Vec<Grant>,
     /// What the person who runs the machine may want to know.
@@ -72,10 +76,11 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
             }
         }
     };
+    let is_done_natively = |file| config.inject.hooks == Hooks::Native || registry.is_made_in_memory(file);
     let mut notes = told(&stale);
     notes.extend(unwell.iter().map(Error::to_string));
     notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
-    Ok(granted(resolution, notes, &host))
+    Ok(granted(resolution, notes, &host, &is_done_natively))
 }
 
 /// Checks what the image requires of the drivers whose devices, or files, the container gets. Returns notes.
@@ -106,14 +111,33 @@ fn told(stale: &[Stale]) -> Vec<String> {
     stale.iter().map(told).collect()
 }
 
-fn granted(mut resolution: Resolution, mut notes: Vec<String>, host: &Host) -> Granted {
+/// `is_done_natively` says whether the hooks of a file are taken for what they do.
+fn granted(
+    mut resolution: Resolution,
+    mut notes: Vec<String>,
+    host: &Host,
+    is_done_natively: &dyn Fn(FileId) -> bool,
+) -> Granted {
     notes.append(&mut resolution.notes);
+    let mut work = Work::default();
+    for Part { file, edits } in &mut resolution.parts {
+        if !is_done_natively(*file) {
+            continue;
+        }
+        let mut absorbed = rootfs::absorb(edits, Vendors::known());
+        match rootfs::unlinked(&edits.mounts, &absorbed.links, &absorbed.folders, host) {
+            Ok(links) => absorbed.links.extend(links),
+            Err(error) => notes.push(error.to_string()),
+        }
+        absorbed.links.extend(rootfs::in_place_of(&mut edits.mounts));
+        work.append(absorbed);
+    }
     let grants = std::mem::take(&mut resolution.grants);
     let mut edits = resolution.edits();
     for mount in &mut edits.mounts {
         mount.host_path = host.real(Path::new(&mount.host_path)).to_string_lossy().into_owned();
     }
-    Granted { edits, grants, notes }
+    Granted { edits, work, grants, notes }
 }
 
 /// What the CDI files say, but for what is to be generated in any case.
@@ -130,6 +154,7 @@ fn promises(kind: &Kind, node: &DeviceNode, machine: Machine<'_>, vendors: Vendo
         names: &|device| device.names.clone(),
         chosen: &Chosen::new(vendor, None),
         nodes: By::Path,
+        hooks: None,
     };
     let Some(spec) = generate::spec(vendor, kind, machine, wish)? else { return Ok(false) };
     let of_devices = spec.devices.iter().flat_map(|device| &device.container_edits.device_nodes);
@@ -149,7 +174,9 @@ fn describe(
     request: &Request,
 ) -> Result<()> {
     let chosen = Chosen::new(vendor, request.classes_of(vendor));
-    let wish = Wish { wants, names: &|device| device.names.clone(), chosen: &chosen, nodes: By::Number };
+    // Whatever it is called, what it would do is done before any container starts.
+    let hooks = Some("gpu-runc");
+    let wish = Wish { wants, names: &|device| device.names.clone(), chosen: &chosen, nodes: By::Number, hooks };
     if let Some(spec) = generate::spec(vendor, kind, machine, wish)?.filter(|spec| !spec.devices.is_empty()) {
         registry.add(spec, &format!("generated:{}", vendor.name));
     }

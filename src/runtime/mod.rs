@@ -3,15 +3,17 @@
 //! ```text
 //! argv ─→ Invocation ──(no bundle is read)───────────────────────────→ exec
 //!           └ Bundle ─→ Spec ─→ Request ──(nothing asked)────────────→ exec
-//!                                 └ grant: Registry ─→ Resolution ─→ Spec::apply ─→ Bundle::replace ─→ exec
+//!                                 └ grant: Registry ─→ Resolution ─→ rootfs ─→ Spec::apply ─→ Bundle::replace ─→ exec
 //! ```
 //!
 //! Whatever is not a container that asks for a GPU leaves as early as it can; a broken configuration stops nobody else.
 
 pub mod bundle;
+pub mod char_links;
 pub mod exec;
 mod grant;
 pub mod invocation;
+mod params;
 mod report;
 mod stale;
 
@@ -24,13 +26,14 @@ use std::process::ExitCode;
 
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
+use crate::cdi::ContainerEdits;
 use crate::config::Config;
 use crate::error::{Error, Plain, Result};
 use crate::host::Host;
 use crate::oci::Spec;
 use crate::oci::apply::Changes;
 use crate::request::Request;
-use crate::rootfs;
+use crate::rootfs::{self, Prepared, Work, arguments};
 use crate::vendor::Vendors;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
@@ -80,20 +83,21 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     for refusal in &request.refusals {
         log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
     }
-    let (granted, text) = decide(&spec, &request, config, known)?;
+    let mut granted = decide(&spec, &request, config, known)?;
+    // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
+    let rootfs = spec.root().map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
+    granted.notes.extend(in_root(&rootfs, &spec, &mut granted.edits, &granted.work));
     for note in &granted.notes {
         log::warn!("container={container} {note}");
     }
-    if let Some(text) = text {
+    if let Some(text) = edited(&spec, &request, &granted.edits)? {
         bundle.replace(&text)?;
     }
-    let view = spec.view();
-    let taken: Vec<&str> = view.mounts.iter().map(|mount| &*mount.destination).collect();
-    if let Some(root) = spec.root() {
-        let rootfs = Path::new(start.bundle.unwrap_or_default()).join(&*root);
-        for note in rootfs::prepare(&rootfs, &granted.edits, &taken) {
-            log::warn!("container={container} {note}");
-        }
+    let nodes = granted.edits.device_nodes.iter().filter(|node| node.node_type == "c");
+    let nodes = nodes.map(|node| (node.on_host(), (node.major, node.minor)));
+    // Where that cannot be, as for a user who is not root, there is no systemd either that needs them from here.
+    if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes, false)) {
+        log::debug!("container={container} {error}");
     }
     for grant in granted.grants {
         log::info!("grant container={container} {grant}");
@@ -101,21 +105,35 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     Ok(())
 }
 
-/// What `request` gets on this machine, and the text of the edited document (`None` if nothing in it changes). Reads CDI
-/// files and the machine, writes nothing: `gpu-ctk explain` asks the same.
-pub fn decide(
-    spec: &Spec<'_>,
-    request: &Request,
-    config: &Config,
-    vendors: Vendors,
-) -> Result<(Granted, Option<String>)> {
-    let granted = grant(request, config, vendors)?;
-    let text = spec.apply(&Changes {
-        edits: &granted.edits,
-        replaced_hooks: &request.replaced_hooks,
-        idmap: spec.has_user_namespace() && Host::is_initial_user_namespace()?,
-    })?;
-    Ok((granted, text))
+/// What `request` gets on this machine. Reads CDI files and the machine, writes nothing: `gpu-ctk explain` asks the same.
+pub fn decide(spec: &Spec<'_>, request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
+    let mut granted = grant(request, config, vendors)?;
+    granted.work.has_params &= config.inject.params && spec.view().makes_nodes;
+    if let Some(driver) = granted.work.driver.filter(|_| granted.work.has_params) {
+        granted.work.has_params = params::matter(driver, &granted.edits, &Host::open(&config.host.root)?)?;
+    }
+    Ok(granted)
+}
+
+/// The text of the document with `edits` made to it; `None` if nothing in it changes.
+pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Result<Option<String>> {
+    let idmap = spec.has_user_namespace() && Host::is_initial_user_namespace()?;
+    spec.apply(&Changes { edits, replaced_hooks: &request.replaced_hooks, idmap })
+}
+
+/// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
+fn in_root(rootfs: &Path, spec: &Spec<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
+    let view = spec.view();
+    let taken: Vec<&str> = view.mounts.iter().map(|mount| &*mount.destination).collect();
+    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, work, edits, &taken);
+    edits.mounts.extend(mounts);
+    if !hook.is_nothing() {
+        match exec::own_path() {
+            Ok(program) => edits.hooks.push(arguments::hook(&hook, &program)),
+            Err(error) => notes.push(error.to_string()),
+        }
+    }
+    notes
 }
 
 /// The configuration that the low-level runtime will read.

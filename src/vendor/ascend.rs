@@ -80,6 +80,7 @@ static DRIVER: Driver = Driver {
         classes: &["base"],
     }],
     lists: Some("/etc/ascend-docker-runtime.d"),
+    hooks: &[],
 };
 
 /// `Ascend910-3`, `Ascend310P-3` and `npu-3` all are the device of index 3.

@@ -36,6 +36,7 @@ static RECIPE: Recipe = Recipe {
             classes: &[],
         }],
         lists: None,
+        hooks: &[],
     }),
     ..Recipe::new(Find::Custom(|host, wanted| kfd::devices(PCI, host, wanted)))
 };

@@ -14,6 +14,7 @@ mod amd;
 mod ascend;
 mod described;
 mod habana;
+pub mod hooks;
 mod hygon;
 mod intel;
 mod kfd;
@@ -24,6 +25,7 @@ mod table;
 
 pub use table::Vendors;
 
+use hooks::DriverHooks;
 use recipe::{Identify, Recipe};
 
 /// What is known of one vendor.
@@ -56,6 +58,8 @@ pub struct Vendor {
     pub requirements: Option<&'static Requirements>,
     /// How the driver's own tool is asked what parts of devices are called. Never while a container starts.
     pub identify: Option<&'static Identify>,
+    /// What its own tool has hooks do in containers, which is done without them.
+    pub hooks: Option<&'static DriverHooks>,
     /// How its devices are described where no CDI file does; the first that finds any counts. None: only CDI files can.
     pub recipes: &'static [&'static Recipe],
 }
@@ -182,6 +186,7 @@ const PLAIN: Vendor = Vendor {
     classes: None,
     requirements: None,
     identify: None,
+    hooks: None,
     recipes: &[],
 };
 

@@ -195,6 +195,20 @@ pub struct Driver {
     /// The folder of the administrator's lists of further files, `<class>.list`. A list takes the place of what is said here of
     /// its class.
     pub lists: Option<&'static str>,
+    /// What is left to do in a container's root, in the words of the vendor's hooks.
+    pub hooks: &'static [HookRule],
+}
+
+/// A hook that goes with a driver's files.
+#[derive(Debug)]
+pub struct HookRule {
+    /// The program's name, the hook's, and arguments. `{version}` is the driver's; the word `{folders}` stands for `--folder` and a folder, for each
+    /// that libraries are mounted in.
+    pub args: &'static [&'static str],
+    /// The classes of files that it goes with; none for any.
+    pub classes: &'static [&'static str],
+    /// Whether it is only for files that other programs read: what it does, gpu-runc does for whatever mounts libraries.
+    pub is_for_files: bool,
 }
 
 /// The libraries of a driver.

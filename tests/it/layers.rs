@@ -16,8 +16,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),
-    ("generate", &["error", "config", "cdi", "elf", "host", "vendor"]),
+    ("generate", &["error", "config", "cdi", "elf", "ldcache", "host", "vendor"]),
     ("rootfs", &["error", "cdi", "elf", "ldcache", "host", "vendor"]),
+    ("hook", &["error", "oci", "host", "vendor", "rootfs"]),
     (
         "runtime",
         &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs"],

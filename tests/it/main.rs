@@ -23,6 +23,7 @@ mod errors;
 mod fixtures;
 mod generate;
 mod golden;
+mod hook;
 mod hosts;
 mod injection;
 mod layers;

@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 
 use gpu_runc::cdi::{ContainerEdits, Mount};
 use gpu_runc::ldcache::Cache;
-use gpu_runc::rootfs;
+use gpu_runc::rootfs::{self, Work};
 use tempfile::TempDir;
 
 use crate::scratch::{program_on_path, skip};
@@ -63,6 +63,11 @@ fn container(folder: &str) -> Option<Container> {
     Some(Container { root, edits: ContainerEdits { mounts, ..ContainerEdits::default() } })
 }
 
+/// What is said when nothing but the libraries of `edits` is to be prepared.
+fn notes(root: &Path, edits: &ContainerEdits, taken: &[&str]) -> Vec<String> {
+    rootfs::prepare(root, &Work::default(), edits, taken).notes
+}
+
 fn mount(from: &str, to: &str) -> Mount {
     Mount { host_path: from.to_owned(), container_path: to.to_owned(), ..Mount::default() }
 }
@@ -79,7 +84,7 @@ impl Container {
     }
 
     fn prepare(&self) {
-        assert_eq!(rootfs::prepare(self.root.path(), &self.edits, &[]), Vec::<String>::new());
+        assert_eq!(notes(self.root.path(), &self.edits, &[]), Vec::<String>::new());
     }
 
     fn cache(&self) -> Vec<u8> {
@@ -143,20 +148,20 @@ fn the_cache_of_this_machine_reads_the_same_when_it_is_written_anew() {
 fn a_root_that_is_not_to_be_written_is_left_alone() {
     let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
     let root = tempfile::tempdir().unwrap();
-    assert!(rootfs::prepare(root.path(), &edits, &[]).is_empty());
+    assert!(notes(root.path(), &edits, &[]).is_empty());
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "a static program has no linker");
 
     fs::create_dir_all(root.path().join("lib64")).unwrap();
     fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
     for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {
-        let notes = rootfs::prepare(root.path(), &edits, &["/proc", taken]);
-        assert!(notes[0].contains("over /etc") && !root.path().join("etc").exists(), "{taken}: {notes:?}");
+        let hook = rootfs::prepare(root.path(), &Work::default(), &edits, &["/proc", taken]).hook;
+        assert!(hook.folders == ["/opt/lib"] && !root.path().join("etc").exists(), "{taken}: {hook:?}");
     }
     fs::create_dir(root.path().join("etc")).unwrap();
     for content in ["", "nonsense", "glibc-ld.so.cache1.1"] {
         fs::write(root.path().join("etc/ld.so.cache"), content).unwrap();
-        let notes = rootfs::prepare(root.path(), &edits, &[]);
-        assert!(notes[0].contains("of no known format"), "{content}: {notes:?}");
+        let said = notes(root.path(), &edits, &[]);
+        assert!(said[0].contains("of no known format"), "{content}: {said:?}");
         assert_eq!(fs::read_to_string(root.path().join("etc/ld.so.cache")).unwrap(), content);
     }
     let cache = root.path().join("etc/ld.so.cache");
@@ -171,11 +176,11 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     for (what, make) in attacks {
         let _ = fs::remove_file(&cache).or_else(|_| fs::remove_dir(&cache));
         make(&cache);
-        let notes = rootfs::prepare(root.path(), &edits, &[]);
+        let said = notes(root.path(), &edits, &[]);
         // A link to what is not inside is one to nothing, and is replaced.
-        assert_eq!(notes.len(), usize::from(!what.contains("procfs")), "{what}: {notes:?}");
+        assert_eq!(said.len(), usize::from(!what.contains("procfs")), "{what}: {said:?}");
     }
     fs::remove_file(&cache).unwrap();
-    assert_eq!(rootfs::prepare(&root.path().join("absent"), &edits, &[]).len(), 1);
-    assert_eq!(rootfs::prepare(Path::new("/"), &edits, &[]).len(), 1, "the machine itself");
+    assert_eq!(notes(&root.path().join("absent"), &edits, &[]).len(), 1);
+    assert_eq!(notes(Path::new("/"), &edits, &[]).len(), 1, "the machine itself");
 }

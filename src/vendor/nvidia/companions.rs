@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use crate::vendor::recipe::{Access, Driver, Files, Find, Numbered, Recipe, Shared};
 use crate::vendor::{Means, PLAIN, Role, Variable, Vendor};
 
-use super::mig;
+use super::{hooks, mig};
 
 const fn switched_on(name: &'static str) -> Variable {
     Variable { name, means: Means::Switch }
@@ -37,6 +37,7 @@ pub(in crate::vendor) static GDS: Vendor = Vendor {
                 classes: &[],
             }],
             lists: None,
+            hooks: &[],
         }),
         ..Recipe::new(nodes("/dev/nvidia-fs{}"))
     }],
@@ -109,7 +110,7 @@ pub(in crate::vendor) static MANAGEMENT: Vendor = Vendor {
     kinds: &["management.nvidia.com/gpu"],
     recipes: &[&Recipe {
         shared: super::RECIPE.shared,
-        driver: Some(&super::DRIVER),
+        driver: Some(&Driver { hooks: hooks::OF_MANAGER, ..super::DRIVER }),
         ..Recipe::new(Find::Custom(mig::everything))
     }],
     ..MANAGER

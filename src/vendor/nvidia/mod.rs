@@ -9,6 +9,7 @@ use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Requirements, Swarm, Variabl
 
 mod companions;
 mod cuda;
+mod hooks;
 mod mig;
 mod procfs;
 mod smi;
@@ -49,6 +50,7 @@ pub(super) static NVIDIA: Vendor = Vendor {
         questions: &[&["-L"], &["-q", "-x"]],
         parts: smi::parts,
     }),
+    hooks: Some(&hooks::HOOKS),
     recipes: &[&RECIPE, &INTEGRATED, &WINDOWS],
     ..PLAIN
 };
@@ -95,7 +97,7 @@ const SHOWS: &[&str] = &["graphics", "display"];
 const COMPUTES: &[&str] = &["compute"];
 const UTILITY: &[&str] = &["utility"];
 
-static DRIVER: Driver = Driver {
+const DRIVER: Driver = Driver {
     version: Some(procfs::driver_version),
     roots: &["/run/nvidia/driver"],
     libraries: Some(&LIBRARIES),
@@ -181,6 +183,7 @@ static DRIVER: Driver = Driver {
         Files { search: &["/tmp"], names: &["nvidia-mps"], access: Access::Talk, classes: COMPUTES, ..FILES },
     ],
     lists: None,
+    hooks: hooks::OF_DRIVER,
 };
 
 const FILES: Files = Files { search: &[], at: None, names: &[], access: Access::Read, classes: &[] };

@@ -1,0 +1,125 @@
+//! The one hook: what cannot be done in a container's root from outside, done by the low-level runtime's call while it makes the
+//! container. By the names of vendors' tools the same program does what their hooks do.
+//!
+//! Every path is hostile here, and nothing is believed but the arguments: no configuration, no environment, no cwd.
+
+#![allow(clippy::disallowed_methods, reason = "reads the state and the bundle that the low-level runtime names")]
+#![allow(clippy::print_stderr, reason = "the low-level runtime shows what a hook that fails has said")]
+
+mod params;
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, IsTerminal, Read};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::error::{Error, Result};
+use crate::oci::Spec;
+use crate::oci::state::State;
+use crate::rootfs::arguments::{self, Meaning, PREPARE, PROGRAM};
+use crate::rootfs::root::ContainerRoot;
+use crate::rootfs::{self, Need, Work};
+use crate::vendor::Vendors;
+use crate::vendor::hooks::DriverHooks;
+
+/// The most that is read of a state or a configuration.
+const LARGEST: u64 = 64 << 20;
+
+/// Whether a program that is called so is to be a hook.
+pub fn is_called(program: &OsStr) -> bool {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    name == PROGRAM || DriverHooks::programs(Vendors::known()).any(|known| known == name)
+}
+
+/// Runs the hook that `argv` names, program name first. Exit status 0 if all is done that somebody cannot do without, or if the
+/// hook is not known: files for later versions must go on to work.
+pub fn main(argv: &[OsString]) -> ExitCode {
+    match run(argv) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("gpu-runc: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(argv: &[OsString]) -> Result<()> {
+    let argv: Vec<&str> = argv.iter().map(|arg| arg.to_str().unwrap_or("\u{fffd}")).collect();
+    let own = argv.split_first().filter(|(program, _)| program.rsplit('/').next() == Some(PROGRAM));
+    let (driver, args) = match own {
+        Some((_, args)) => (None, args),
+        None => {
+            let usage = || {
+                Error::Usage(
+                    "this is gpu-runc's stand-in for the hooks of a vendor's tool, and knows no other command"
+                        .to_owned(),
+                )
+            };
+            DriverHooks::of(&argv, Vendors::known()).map(|(driver, args)| (Some(driver), args)).ok_or_else(usage)?
+        }
+    };
+    let (work, state_file) = match arguments::parse(args).map_err(Error::Usage)? {
+        Meaning::Work(work, state_file) => (Work { driver, ..work }, state_file),
+        Meaning::Unknown(name) => {
+            eprintln!("gpu-runc: warning: there is no hook {}; nothing is done", crate::error::Quoted(&name));
+            // Some runtimes fail a container whose hook does not take its state.
+            if !io::stdin().is_terminal() {
+                read(&mut io::stdin(), Path::new("the state on standard input"))?;
+            }
+            return Ok(());
+        }
+    };
+    let root = root(state_file.as_deref())?;
+    // The low-level runtime starts hooks in the container's root.
+    let machine = Path::new("/");
+    std::env::set_current_dir(machine).map_err(|cause| Error::io("change to", machine, cause))?;
+    let root = ContainerRoot::open(&root)?;
+    let mut wrong = rootfs::perform(&root, &work);
+    if let Some(driver) = driver.filter(|_| work.has_params) {
+        wrong.extend(params::cover(&root, &driver.params).err().map(|error| (error.to_string(), Need::Asked)));
+    }
+    // What gpu-runc asks for by itself, a container can do without.
+    let is_ours = args.first() == Some(&PREPARE);
+    for (message, need) in wrong {
+        match need {
+            Need::Asked if !is_ours => return Err(Error::Inject(message)),
+            _ => eprintln!("gpu-runc: warning: {message}"),
+        }
+    }
+    Ok(())
+}
+
+/// The container's root, as the state or the configuration in its bundle names it.
+fn root(state_file: Option<&str>) -> Result<PathBuf> {
+    let (text, source) = match state_file {
+        Some(file) => (read_file(Path::new(file))?, PathBuf::from(file)),
+        None => {
+            let source = Path::new("the state on standard input");
+            (read(&mut io::stdin(), source)?, source.to_owned())
+        }
+    };
+    let wrong = |message| Error::Spec { path: source.clone(), message };
+    let state = State::parse(&text).map_err(wrong)?;
+    let bundle = Path::new(&state.bundle);
+    if !state.root.is_empty() {
+        return Ok(bundle.join(&state.root));
+    }
+    let config = bundle.join("config.json");
+    let text = read_file(&config)?;
+    let spec = Spec::parse(&text, &config)?;
+    let root = spec.root().filter(|root| !root.is_empty());
+    let absent = || Error::Spec { path: config.clone(), message: "it names no root".to_owned() };
+    root.map(|root| bundle.join(&*root)).ok_or_else(absent)
+}
+
+fn read_file(path: &Path) -> Result<String> {
+    let mut file = File::open(path).map_err(|cause| Error::io("read", path, cause))?;
+    read(&mut file, path)
+}
+
+fn read(from: &mut dyn Read, path: &Path) -> Result<String> {
+    let mut bytes = Vec::new();
+    from.take(LARGEST).read_to_end(&mut bytes).map_err(|cause| Error::io("read", path, cause))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

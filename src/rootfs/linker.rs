@@ -1,0 +1,162 @@
+//! The dynamic linker's cache in a container's root, and the folders for whoever runs `ldconfig` later.
+//!
+//! Runs nothing and maps nothing of the root. What libraries are called is told by the mounts that show them, or by the files
+//! themselves where they are in the root.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use nix::sys::stat::Mode;
+
+use super::links;
+use super::root::ContainerRoot;
+use super::work::Link;
+use crate::cdi::Mount;
+use crate::elf;
+use crate::error::Result;
+use crate::host::Host;
+use crate::ldcache::{Cache, Library, names, native_flags};
+
+pub(super) const CACHE: &str = "/etc/ld.so.cache";
+/// Read before the image's own, as the driver's libraries come before.
+pub(super) const DROP_IN: &str = "/etc/ld.so.conf.d/00-gpu-runc.conf";
+const CONFIGURATION: &str = "/etc/ld.so.conf";
+const INCLUDE: &[u8] = b"include /etc/ld.so.conf.d/*.conf\n";
+/// The most that is read of one of these. The caches of large desktops have 400 KB.
+const LARGEST: u64 = 16 << 20;
+const FOR_ALL: Mode = Mode::from_bits_truncate(0o644);
+const GLIBC: [&str; 4] =
+    ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2", "/lib64/ld-linux-aarch64.so.1"];
+const MUSL: [&str; 2] = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
+
+/// Has the linker of programs in `root` find `libraries`, in this order before what it finds already. Returns a note where it will
+/// not.
+pub(super) fn add(root: &ContainerRoot, libraries: Vec<Library<'_>>) -> Result<Option<String>> {
+    let bytes = root.read(Path::new(CACHE), LARGEST)?;
+    let has = |loaders: &[&str]| loaders.iter().any(|loader| root.has(Path::new(loader)));
+    let mut cache = match &bytes {
+        Some(bytes) => match Cache::parse(bytes) {
+            Some(cache) => cache,
+            None => return Ok(Some(format!("the image's {CACHE} is of no known format, and stays as it is"))),
+        },
+        None if has(&GLIBC) => Cache::default(),
+        None if has(&MUSL) => {
+            let note =
+                "the image's C library is musl; the driver's libraries need glibc, and its programs cannot load them";
+            return Ok(Some(note.to_owned()));
+        }
+        // Nothing in it would read a cache, such as a static program.
+        None => return Ok(None),
+    };
+    let mut folders: Vec<String> = Vec::new();
+    for folder in libraries.iter().filter_map(|library| names::folder(&library.path)) {
+        if !folders.iter().any(|known| known == folder) {
+            folders.push(folder.to_owned());
+        }
+    }
+    if cache.merge(libraries) {
+        root.put(Path::new(CACHE), &cache.to_bytes(), FOR_ALL)?;
+    }
+    let drop_in = folders.iter().map(|folder| format!("{folder}\n")).collect::<String>().into_bytes();
+    if root.read(Path::new(DROP_IN), LARGEST)?.as_ref() != Some(&drop_in) {
+        root.put(Path::new(DROP_IN), &drop_in, FOR_ALL)?;
+        if !root.has(Path::new(CONFIGURATION)) {
+            root.put(Path::new(CONFIGURATION), INCLUDE, FOR_ALL)?;
+        }
+    }
+    Ok(None)
+}
+
+/// The libraries that `mounts` and `links` to them show, under the names that programs look for: those that are linked to, else
+/// their own. Their mounts' sources are on the machine.
+pub(super) fn shown<'a>(mounts: &'a [Mount], links: &'a [Link]) -> Result<Vec<Library<'a>>> {
+    let machine = Host::open(Path::new("/"))?;
+    let linked: Vec<(&Link, Mount)> = links
+        .iter()
+        .filter(|link| names::library(&link.place).is_some())
+        .filter_map(|link| Some((link, links::mount_instead(link, links, mounts)?)))
+        .collect();
+    let places = mounts.iter().map(|mount| (mount.container_path.as_str(), mount.host_path.as_str()));
+    let places = places.chain(linked.iter().map(|(link, mount)| (link.place.as_str(), mount.host_path.as_str())));
+    let mut files: BTreeMap<(&str, &str), Vec<&str>> = BTreeMap::new();
+    for (place, file) in places {
+        if let (Some(folder), Some(name)) = (names::folder(place), names::library(place)) {
+            files.entry((folder, file)).or_default().push(name);
+        }
+    }
+    let mut flags: BTreeMap<&str, u32> = BTreeMap::new();
+    let mut libraries = Vec::new();
+    for ((folder, file), of_file) in files {
+        let flags = match flags.get(folder) {
+            Some(flags) => *flags,
+            None => {
+                let file = machine.pieces(Path::new(file))?;
+                let is_64_bit = file.and_then(|file| elf::is_64_bit(&|offset, length| file.read(offset, length)));
+                *flags.entry(folder).or_insert(native_flags(is_64_bit.unwrap_or(true)))
+            }
+        };
+        let has_linked = of_file.iter().any(|name| names::is_linked(name));
+        for name in of_file.into_iter().filter(|name| !has_linked || names::is_linked(name)) {
+            libraries.push(Library::new(flags, name, joined(folder, name)));
+        }
+    }
+    Ok(libraries)
+}
+
+/// The libraries in the folder `folder` of the root, under the names that they themselves say, as `ldconfig` lists them. Links
+/// under these names are made where there are none.
+pub(super) fn in_folder(root: &ContainerRoot, folder: &Path) -> Result<Vec<Library<'static>>> {
+    let Some(folder) = root.real(folder) else { return Ok(Vec::new()) };
+    let Some(found) = root.names(&folder)? else { return Ok(Vec::new()) };
+    let mut own: Vec<&str> = found.iter().map(|(name, _)| name).filter(|name| names::library(name).is_some()).collect();
+    // Of two files of one name the later counts, where no link tells.
+    own.sort_unstable();
+    let mut by_name: BTreeMap<String, (&str, u32)> = BTreeMap::new();
+    for file in own.iter().rev() {
+        // What is no plain file is no library.
+        let Ok(Some(pieces)) = root.pieces(&folder.join(file)) else { continue };
+        let read = |offset, length| pieces.read(offset, length);
+        let Some(is_64_bit) = elf::is_64_bit(&read) else { continue };
+        let name = elf::soname(&read).unwrap_or_else(|| (*file).to_owned());
+        by_name.entry(name).or_insert((file, native_flags(is_64_bit)));
+    }
+    let held = root.folder(&folder)?;
+    let at = folder.to_string_lossy();
+    let mut libraries = Vec::new();
+    for (name, (file, flags)) in by_name {
+        let is_there = own.contains(&name.as_str()) || held.link(&name, file, super::folder::Over::Nothing).is_ok();
+        let file = if is_there { name.as_str() } else { file };
+        let path = joined(&at, file);
+        libraries.push(Library::new(flags, name, path));
+    }
+    Ok(libraries)
+}
+
+fn joined(folder: &str, name: &str) -> String {
+    format!("{}/{name}", folder.trim_end_matches('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mount(from: &str, to: &str) -> Mount {
+        Mount { host_path: from.to_owned(), container_path: to.to_owned(), ..Mount::default() }
+    }
+
+    #[test]
+    fn libraries_are_known_by_the_names_that_programs_look_for() {
+        let mounts = [
+            mount("/d/libcuda.so.9.9", "/usr/lib/libcuda.so.9.9"),
+            mount("/d/libcuda.so.9.9", "/usr/lib/libcuda.so.1"),
+            mount("/d/libcore.so.9.9", "/usr/lib/libcore.so.9.9"),
+            mount("/d/gsp.bin", "/lib/firmware/gsp.bin"),
+            mount("/d/libexec", "/usr/libexec"),
+        ];
+        let link = |target: &str, place: &str| Link { target: target.to_owned(), place: place.to_owned() };
+        let links = [link("libcuda.so.1", "/usr/lib/libcuda.so"), link("nowhere", "/usr/lib/libnone.so.1")];
+        let shown = shown(&mounts, &links).unwrap();
+        let paths: Vec<_> = shown.into_iter().map(|library| library.path).collect();
+        assert_eq!(paths, ["/usr/lib/libcore.so.9.9", "/usr/lib/libcuda.so.1", "/usr/lib/libcuda.so"]);
+    }
+}
