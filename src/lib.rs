@@ -28,6 +28,7 @@
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache   elf       the formats
+//! program                         asks other programs, never while a container starts
 //! error   log   config
 //! ```
 
@@ -42,6 +43,7 @@ pub mod host;
 pub mod ldcache;
 pub mod log;
 pub mod oci;
+pub mod program;
 pub mod request;
 pub mod resolve;
 pub mod rootfs;

@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("oci", &["error", "cdi"]),
     ("ldcache", &[]),
     ("elf", &[]),
+    ("program", &[]),
     ("host", &["error", "cdi", "oci", "ldcache"]),
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
@@ -23,7 +24,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "runtime",
         &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs"],
     ),
-    ("cli", &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "runtime"]),
+    (
+        "cli",
+        &[
+            "error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "runtime",
+            "program",
+        ],
+    ),
 ];
 
 fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
