@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cdi::{DeviceNode, Kind, Mount, Registry};
+use crate::cdi::{DeviceNode, Kind, Registry};
 use crate::error::{Error, Quoted, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
+use crate::host::source;
 use crate::resolve::{Part, Resolution};
 
 /// A file that is out of date.
@@ -41,8 +42,8 @@ pub(super) fn complete(
         let kind = registry.spec(*file).map(|spec| &spec.kind).filter(|kind| can_renew(kind));
         let renewable = kind.is_some();
         let promised = |node: &DeviceNode| kind.map_or(Ok(false), |kind| is_promised(kind, node));
-        for mount in edits.mounts.iter().filter(|mount| is_bind(mount)) {
-            if is_absent(&mount.host_path, host)? {
+        for mount in &edits.mounts {
+            if source::is_missing(mount, host)? {
                 let missing = Quoted(&mount.host_path).to_string();
                 match renewable {
                     true => return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing })),
@@ -72,43 +73,10 @@ pub(super) fn complete(
     Ok(None)
 }
 
-/// Whether the source is a path of the machine; other file systems have a name of their own there.
-fn is_bind(mount: &Mount) -> bool {
-    matches!(mount.mount_type.as_str(), "" | "none" | "bind") && mount.host_path.starts_with('/')
-}
-
-fn is_absent(path: &str, host: &Host) -> Result<bool> {
-    match host.find(Path::new(path)) {
-        // What is kept from this user, the low-level runtime may have its own means to mount.
-        Err(error) if error.is_denied() => Ok(false),
-        found => Ok(found?.is_none()),
-    }
-}
-
 fn out_of_date(file: &Path, missing: &str) -> Error {
     Error::Inject(format!(
         "{} is out of date: {missing}, which it mounts, is not there; write it anew with the vendor's tool or \"gpu-ctk cdi \
          generate\", or install the driver again",
         file.display()
     ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_paths_of_the_machine_are_looked_at() {
-        for (source, mount_type, expected) in [
-            ("/usr/lib/libx.so", "", true),
-            ("/usr/lib/libx.so", "bind", true),
-            ("/usr/lib/libx.so", "none", true),
-            ("tmpfs", "tmpfs", false),
-            ("/dev/sda1", "ext4", false),
-            ("libx.so", "", false),
-        ] {
-            let mount = Mount { host_path: source.into(), mount_type: mount_type.into(), ..Mount::default() };
-            assert_eq!(is_bind(&mount), expected, "{source} {mount_type}");
-        }
-    }
 }
