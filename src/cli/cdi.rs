@@ -9,7 +9,7 @@ use super::print;
 use crate::cdi::{self, Fault, Kind, Lookup, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
-use crate::generate::{self, By, Chosen, Machine, Wish};
+use crate::generate::{self, By, Machine};
 use crate::host::Host;
 use crate::request::{Ask, Request, Source, Want};
 use crate::runtime::grant;
@@ -56,14 +56,7 @@ fn add_generated(registry: &mut Registry, config: &Config) -> Result<()> {
     let machine = Machine { host: &host, roots: &config.host };
     for vendor in Vendors::with(&config.vendor)?.accelerators() {
         let Some(kind) = vendor.kinds.first().and_then(|kind| kind.parse::<Kind>().ok()) else { continue };
-        let wish = Wish {
-            wants: &|_, _| true,
-            names: &|device| device.names.clone(),
-            chosen: &Chosen::new(vendor, None),
-            nodes: By::Path,
-            hooks: None,
-        };
-        match generate::spec(vendor, &kind, machine, wish) {
+        match generate::everything(vendor, &kind, machine, By::Path) {
             Ok(Some(spec)) => registry.add(spec, &format!("generated:{}", vendor.name)),
             Ok(None) => {}
             Err(error) => eprintln!("gpu-ctk: {}: {error}", vendor.name),

@@ -15,7 +15,7 @@ pub use inventory::{Item, inventory};
 
 use std::fmt;
 
-use crate::cdi::{ContainerEdits, Kind, Mount, Spec, write};
+use crate::cdi::{ContainerEdits, DeviceNode, Kind, Mount, Spec, write};
 use crate::config;
 use crate::error::Result;
 use crate::host::Host;
@@ -108,6 +108,23 @@ pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) 
         spec.container_edits.hooks = hooks.unwrap_or_default();
     }
     Ok(Some(write::at_minimum_version(spec)))
+}
+
+/// All that the machine has of `vendor`, as devices of `kind` under every name that they go by; as [`spec`] otherwise.
+pub fn everything(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, nodes: By) -> Result<Option<Spec>> {
+    let chosen = &Chosen::new(vendor, None);
+    let names = &|device: &Device| device.names.clone();
+    spec(vendor, kind, machine, Wish { wants: &|_, _| true, names, chosen, nodes, hooks: None })
+}
+
+/// Whether the driver of `vendor` would make this very node, which nobody has made yet.
+pub fn promises(vendor: &Vendor, kind: &Kind, node: &DeviceNode, machine: Machine<'_>) -> Result<bool> {
+    let Some(spec) = everything(vendor, kind, machine, By::Path)? else { return Ok(false) };
+    let of_devices = spec.devices.iter().flat_map(|device| &device.container_edits.device_nodes);
+    let is_it = |made: &DeviceNode| {
+        (&made.path, &made.node_type, made.major, made.minor) == (&node.path, &node.node_type, node.major, node.minor)
+    };
+    Ok(spec.container_edits.device_nodes.iter().chain(of_devices).any(is_it))
 }
 
 /// Those devices of `vendor` that the machine has and one of whose names `wanted` wants, with the recipe that found them. `None`

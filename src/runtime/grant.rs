@@ -67,7 +67,10 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
                 return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale), vendors));
             }
         };
-        let is_promised = |kind: &Kind, node: &DeviceNode| promises(kind, node, machine, vendors);
+        let is_promised = |kind: &Kind, node: &DeviceNode| match vendors.by_kind(kind) {
+            Some(vendor) => generate::promises(vendor, kind, node, machine),
+            None => Ok(false),
+        };
         match stale::complete(&mut resolution, &registry, &host, &can_describe, &is_promised)? {
             None => break resolution,
             Some(found) => {
@@ -144,24 +147,6 @@ fn granted(
 fn files(config: &Config, can_describe: &dyn Fn(&Kind) -> bool, wants: Wants<'_>) -> Registry {
     let is_generated = |kind: &Kind| config.inject.generate == Generate::Always && can_describe(kind);
     Registry::load(&config.cdi.spec_dirs, &|kind, device| wants(kind, device) && !is_generated(kind))
-}
-
-/// Whether the driver of `kind` would make this very node, which nobody has made yet.
-fn promises(kind: &Kind, node: &DeviceNode, machine: Machine<'_>, vendors: Vendors) -> Result<bool> {
-    let Some(vendor) = vendors.by_kind(kind) else { return Ok(false) };
-    let wish = Wish {
-        wants: &|_, _| true,
-        names: &|device| device.names.clone(),
-        chosen: &Chosen::new(vendor, None),
-        nodes: By::Path,
-        hooks: None,
-    };
-    let Some(spec) = generate::spec(vendor, kind, machine, wish)? else { return Ok(false) };
-    let of_devices = spec.devices.iter().flat_map(|device| &device.container_edits.device_nodes);
-    let is_it = |made: &DeviceNode| {
-        (&made.path, &made.node_type, made.major, made.minor) == (&node.path, &node.node_type, node.major, node.minor)
-    };
-    Ok(spec.container_edits.device_nodes.iter().chain(of_devices).any(is_it))
 }
 
 /// Adds what the machine has of `kind` to `registry`.
