@@ -1,6 +1,7 @@
 //! AMD's row.
 
 use super::recipe::{DRI, Find, Functions, Hardware, Number, Recipe, Shared};
+use super::upkeep::{Toolkit, Upkeep};
 use super::{PLAIN, Swarm, Variable, Vendor, kfd};
 
 const PCI: u16 = 0x1002;
@@ -12,6 +13,15 @@ pub(super) static AMD: Vendor = Vendor {
     swarm: Swarm { words: &["AMD"], ids: &["0x", "0X"] },
     canonical: kfd::unique_id,
     recipes: &[&COMPUTING, &DRAWING],
+    upkeep: Upkeep {
+        toolkit: Some(Toolkit {
+            program: "amd-ctk",
+            args: &["version"],
+            lowest: &[1, 2, 0],
+            why: "older ones are not what gpu-runc was compared with",
+        }),
+        ..Upkeep::NOTHING
+    },
     ..PLAIN
 };
 

@@ -2,7 +2,8 @@
 //!
 //! `MIG_VISIBLE_DEVICES`, which Hygon's toolkit reads too, is left alone: other vendors' users have it for their own programs.
 
-use super::recipe::{Access, Driver, Files, Find, Recipe, Shared};
+use super::recipe::{Access, Driver, Files, Find, Hardware, Recipe, Shared};
+use super::upkeep::Upkeep;
 use super::{PLAIN, Swarm, Variable, Vendor, kfd};
 
 const PCI: u16 = 0x1d94;
@@ -16,6 +17,7 @@ pub(super) static HCU: Vendor = Vendor {
     device_mounts: Some("/var/run/hcu-container-devices"),
     canonical: kfd::unique_id,
     recipes: &[&RECIPE],
+    upkeep: Upkeep { hardware: Some(&Hardware::of(PCI)), drivers: &["hydcu"], ..Upkeep::NOTHING },
     ..PLAIN
 };
 

@@ -22,11 +22,13 @@ mod nvidia;
 mod others;
 pub mod recipe;
 mod table;
+pub mod upkeep;
 
 pub use table::Vendors;
 
 use hooks::DriverHooks;
 use recipe::{Identify, Recipe};
+use upkeep::Upkeep;
 
 /// What is known of one vendor.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub struct Vendor {
     pub hooks: Option<&'static DriverHooks>,
     /// How its devices are described where no CDI file does; the first that finds any counts. None: only CDI files can.
     pub recipes: &'static [&'static Recipe],
+    /// What keeps its driver well, for people.
+    pub upkeep: Upkeep,
 }
 
 /// What a vendor's devices are to a container.
@@ -188,6 +192,7 @@ const PLAIN: Vendor = Vendor {
     identify: None,
     hooks: None,
     recipes: &[],
+    upkeep: Upkeep::NOTHING,
 };
 
 /// Every vendor of this program, in the order in which they are considered for a wish that names none.

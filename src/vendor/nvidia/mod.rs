@@ -4,7 +4,8 @@
 
 use std::borrow::Cow;
 
-use super::recipe::{Access, Driver, Files, Find, Identify, Libraries, Number, Recipe, Shared};
+use super::recipe::{Access, Driver, Files, Find, Hardware, Identify, Libraries, Number, Recipe, Shared};
+use super::upkeep::{Persistence, Toolkit, Upkeep};
 use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Requirements, Swarm, Variable, Vendor};
 
 mod companions;
@@ -52,6 +53,29 @@ pub(super) static NVIDIA: Vendor = Vendor {
     }),
     hooks: Some(&hooks::HOOKS),
     recipes: &[&RECIPE, &INTEGRATED, &WINDOWS],
+    upkeep: Upkeep {
+        hardware: Some(&Hardware::of(0x10de)),
+        drivers: &["nvidia"],
+        make_nodes: "nvidia-modprobe -u && nvidia-smi -L",
+        toolkit: Some(Toolkit {
+            program: "nvidia-ctk",
+            args: &["--version"],
+            lowest: &[1, 18, 0],
+            why: "older ones know less of today's drivers, and before 1.17.8 an image can make their hooks run its code on the \
+                  host (CVE-2025-23266)",
+        }),
+        persistence: Some(Persistence {
+            sockets: &[
+                "/run/nvidia-persistenced/socket",
+                "/var/run/nvidia-persistenced/socket",
+                "/run/nvidia/driver/run/nvidia-persistenced/socket",
+            ],
+            program: "nvidia-smi",
+            args: &["--query-gpu=persistence_mode", "--format=csv,noheader"],
+            on: "Enabled",
+            start: "systemctl enable --now nvidia-persistenced",
+        }),
+    },
     ..PLAIN
 };
 
