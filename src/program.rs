@@ -9,6 +9,8 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::error::reason;
+
 /// What the program prints on stdout, at most a few megabytes. The error, which begins with the program, says that it cannot be
 /// started, that it failed, or that it took longer than `patience`.
 pub fn answer(program: &Path, args: &[&str], patience: Duration) -> Result<String, String> {
@@ -16,7 +18,7 @@ pub fn answer(program: &Path, args: &[&str], patience: Duration) -> Result<Strin
     let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", program.display());
     let mut command = Command::new(program);
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().map_err(|cause| failed(&cause))?;
+    let mut child = command.spawn().map_err(|cause| failed(&reason(&cause)))?;
     let pipe = child.stdout.take();
     let reader = std::thread::spawn(move || {
         let mut text = String::new();
@@ -24,7 +26,7 @@ pub fn answer(program: &Path, args: &[&str], patience: Duration) -> Result<Strin
         let _ = pipe.map(|pipe| pipe.take(LARGEST).read_to_string(&mut text));
         text
     });
-    let status = finished(&mut child, patience).map_err(|cause| failed(&cause))?;
+    let status = finished(&mut child, patience).map_err(|cause| failed(&reason(&cause)))?;
     match status {
         Some(true) => Ok(reader.join().unwrap_or_default()),
         Some(false) => Err(failed(&"it failed")),
@@ -57,7 +59,7 @@ mod tests {
         let long = Duration::from_secs(5);
         assert_eq!(answer(Path::new("/bin/echo"), &["a", "b"], long), Ok("a b\n".to_owned()));
         assert!(answer(Path::new("/bin/false"), &[], long).unwrap_err().contains("it failed"));
-        assert!(answer(Path::new("/absent"), &[], long).unwrap_err().starts_with("/absent: "));
+        assert!(answer(Path::new("/absent"), &[], long).unwrap_err().ends_with("/absent: not found"));
         let late = answer(Path::new("/bin/sleep"), &["60"], Duration::from_millis(50)).unwrap_err();
         assert!(late.contains("it did not answer within 0 s"), "{late}");
     }

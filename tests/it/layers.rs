@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("oci", &["error", "cdi"]),
     ("ldcache", &[]),
     ("elf", &[]),
-    ("program", &[]),
+    ("program", &["error"]),
     ("host", &["error", "cdi", "oci", "ldcache"]),
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
