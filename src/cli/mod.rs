@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
 mod cdi;
+mod doctor;
 mod explain;
 mod generate;
 mod identify;
@@ -39,6 +40,8 @@ enum Command {
     List(list::List),
     /// Show what a container asks for, who may ask, what it gets, and what changes in its config.json
     Explain(explain::Explain),
+    /// Say what is wrong with this machine, and the command that mends it
+    Doctor(doctor::Doctor),
 }
 
 #[derive(Debug, Subcommand)]
@@ -100,20 +103,26 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
-    let mut config = Config::load(&Config::path())?;
-    let mut with = |dirs: SpecDirs| {
-        if !dirs.spec_dirs.is_empty() {
-            config.cdi.spec_dirs = dirs.spec_dirs;
-        }
-        config.clone()
-    };
+    let config = Config::load(&Config::path());
     match command {
-        Command::Cdi(CdiCommand::Generate(generate)) => generate.run(&config),
-        Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&with(dirs), verbose, json),
-        Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&with(dirs), &files),
-        Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&with(dirs), &names),
-        Command::List(list) => list.run(&config),
-        Command::Explain(explain) => explain.run(&config),
+        Command::Cdi(CdiCommand::Generate(generate)) => generate.run(&config?),
+        Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&dirs.in_place(config?), verbose, json),
+        Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&dirs.in_place(config?), &files),
+        Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
+        Command::List(list) => list.run(&config?),
+        Command::Explain(explain) => explain.run(&config?),
+        // Which is asked, too, about a configuration that cannot be used.
+        Command::Doctor(doctor) => doctor.run(config),
+    }
+}
+
+impl SpecDirs {
+    /// `config` with these directories, if any are named.
+    fn in_place(self, mut config: Config) -> Config {
+        if !self.spec_dirs.is_empty() {
+            config.cdi.spec_dirs = self.spec_dirs;
+        }
+        config
     }
 }
 

@@ -154,6 +154,12 @@ impl Host {
         Ok(map.split_whitespace().eq(["0", "0", "4294967295"]))
     }
 
+    /// Whether the kernel lets this process call openat2, which is what keeps links below a root.
+    pub fn has_openat2() -> bool {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        openat2(AT_FDCWD, "/", OpenHow::new().flags(flags)).is_ok()
+    }
+
     fn open_at(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
         let flags = flags | OFlag::O_CLOEXEC;
         let Some(handle) = &self.handle else {

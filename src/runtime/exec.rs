@@ -15,8 +15,8 @@ use std::process::Command;
 
 use crate::error::{Error, Result, reason};
 
-/// Where to look for a runtime that PATH does not lead to. podman kills and deletes with no PATH at all.
-const USUAL_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Where to look for a program that PATH does not lead to. podman kills and deletes with no PATH at all.
+pub const USUAL_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
 /// The first of `candidates` (names, or absolute paths) that can be executed and is not this program.
 pub fn find(candidates: &[String]) -> Result<PathBuf> {

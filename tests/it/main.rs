@@ -18,6 +18,7 @@ mod capture;
 mod cdi_cases;
 mod cdi_generate;
 mod ctk;
+mod doctor;
 mod engines;
 mod errors;
 mod fixtures;

@@ -19,7 +19,7 @@ fn described() -> Option<tempfile::TempDir> {
 }
 
 /// What an update of the driver does: other libraries, another version.
-fn update_driver(root: &Path) {
+pub(crate) fn update_driver(root: &Path) {
     for name in fs::read_dir(root.join(LIB)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()) {
         let new = name.replace("550.54.15", "560.35.03");
         if new != name {
