@@ -22,8 +22,8 @@
 //!
 //! ```text
 //! cli                             what a person types and reads; no decisions
-//! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
 //! doctor                          says what is wrong with the machine; changes nothing
+//! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
 //! rootfs                          what must be inside a container's root, written through one handle
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
