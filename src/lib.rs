@@ -25,7 +25,7 @@
 //! doctor                          says what is wrong with the machine; changes nothing
 //! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
-//! rootfs                          what must be inside a container's root, written through one handle
+//! rootfs   devfs                  what must be inside a container's root, written through one handle; in the host's /dev
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache   elf       the formats
@@ -36,6 +36,7 @@
 pub mod cdi;
 pub mod cli;
 pub mod config;
+pub mod devfs;
 pub mod doctor;
 pub mod elf;
 pub mod error;

@@ -11,6 +11,7 @@ mod generate;
 mod identify;
 mod list;
 mod naming;
+mod system;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -38,6 +39,9 @@ enum Command {
     Cdi(CdiCommand),
     /// List the devices of this machine, of every vendor
     List(list::List),
+    /// Make device nodes, and the links to them that systemd needs
+    #[command(subcommand)]
+    System(system::System),
     /// Show what a container asks for, who may ask, what it gets, and what changes in its config.json
     Explain(explain::Explain),
     /// Say what is wrong with this machine, and the command that mends it
@@ -110,6 +114,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&dirs.in_place(config?), &files),
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
         Command::List(list) => list.run(&config?),
+        Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),
         // Which is asked, too, about a configuration that cannot be used.
         Command::Doctor(doctor) => doctor.run(config),

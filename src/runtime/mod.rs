@@ -9,7 +9,6 @@
 //! Whatever is not a container that asks for a GPU leaves as early as it can; a broken configuration stops nobody else.
 
 pub mod bundle;
-pub mod char_links;
 pub mod exec;
 mod grant;
 pub mod invocation;
@@ -28,6 +27,7 @@ use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
 use crate::cdi::ContainerEdits;
 use crate::config::Config;
+use crate::devfs::char_links;
 use crate::error::{Error, Plain, Result};
 use crate::host::Host;
 use crate::oci::Spec;
@@ -96,7 +96,7 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     let nodes = granted.edits.device_nodes.iter().filter(|node| node.node_type == "c");
     let nodes = nodes.map(|node| (node.on_host(), (node.major, node.minor)));
     // Where that cannot be, as for a user who is not root, there is no systemd either that needs them from here.
-    if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes, false)) {
+    if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes)) {
         log::debug!("container={container} {error}");
     }
     for grant in granted.grants {

@@ -19,17 +19,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("resolve", &["error", "cdi", "vendor", "request"]),
     ("generate", &["error", "config", "cdi", "elf", "ldcache", "host", "vendor"]),
     ("rootfs", &["error", "cdi", "elf", "ldcache", "host", "vendor"]),
+    ("devfs", &["error", "cdi", "host"]),
     ("hook", &["error", "oci", "host", "vendor", "rootfs"]),
     (
         "runtime",
-        &["error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs"],
+        &[
+            "error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs",
+            "devfs",
+        ],
     ),
     ("doctor", &["error", "config", "cdi", "host", "vendor", "generate", "runtime"]),
     (
         "cli",
         &[
             "error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "runtime",
-            "program", "doctor",
+            "program", "doctor", "devfs",
         ],
     ),
 ];

@@ -32,4 +32,5 @@ mod passthrough;
 mod rootfs;
 mod scratch;
 mod stale;
+mod system;
 mod vendors;

@@ -215,6 +215,38 @@ fn a_container_gets_the_files_of_the_classes_that_it_names() {
 }
 
 #[test]
+fn only_a_container_that_could_make_other_nodes_gets_the_hook_against_it() {
+    let able = |env: &str| {
+        json!({"ociVersion": "1.2.0", "linux": {}, "process": {"env": [env], "user": {"uid": 0, "gid": 0},
+               "capabilities": {"bounding": ["CAP_CHOWN", "CAP_MKNOD"]}}})
+    };
+    let unable = |env: &str| json!({"ociVersion": "1.2.0", "process": {"env": [env]}, "linux": {}});
+    let (one, all) = ("NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=all");
+    for (host, config, container, expected) in [
+        ("nvidia-h100-8", "", able(one), 1),
+        ("nvidia-h100-8", "", able("NVIDIA_VISIBLE_DEVICES=none"), 1),
+        ("nvidia-h100-8", "[inject]\nhooks = \"keep\"\n", able(one), 1),
+        ("nvidia-h100-8", "", able(all), 0),
+        ("nvidia-h100-8", "", unable(one), 0),
+        ("nvidia-h100-8", "[inject]\nparams = false\n", able(one), 0),
+        // Its driver does not make nodes.
+        ("nvidia-l40s-companions-1", "", able("NVIDIA_VISIBLE_DEVICES=none"), 0),
+        ("amd-mi300x-8", "", able("AMD_VISIBLE_DEVICES=0"), 0),
+    ] {
+        let Some(machine) = machine(&[host], config) else { return };
+        let started = start(machine.path(), &container).unwrap();
+        let hooks = started.pointer("/hooks/createContainer").and_then(Value::as_array).cloned().unwrap_or_default();
+        assert_eq!(hooks.len(), expected, "{host} {config} {container}");
+        if let [hook] = hooks.as_slice() {
+            assert_eq!(hook["path"], env!("CARGO_BIN_EXE_gpu-runc"));
+            assert_eq!(hook["args"], json!(["nvidia-cdi-hook", "prepare", "--device-node-modification", "false"]));
+            assert_eq!(hook["env"].as_array().map(Vec::len), Some(1), "no environment but its own");
+        }
+        assert_eq!(started["hooks"].as_object().map_or(0, serde_json::Map::len), expected);
+    }
+}
+
+#[test]
 fn companions_are_switched_on_and_managers_need_privilege() {
     let Some(host) = machine(&["nvidia-l40s-companions-1"], "") else { return };
     let gpu = "NVIDIA_VISIBLE_DEVICES=0";
