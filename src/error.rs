@@ -21,7 +21,7 @@ pub enum Error {
         /// The cause.
         cause: io::Error,
     },
-    /// Our configuration file cannot be used.
+    /// A configuration file cannot be used: ours, or an engine's.
     Config {
         /// The file.
         path: PathBuf,

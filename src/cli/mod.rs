@@ -11,6 +11,7 @@ mod generate;
 mod identify;
 mod list;
 mod naming;
+mod runtime;
 mod system;
 
 use std::ffi::OsString;
@@ -39,6 +40,9 @@ enum Command {
     Cdi(CdiCommand),
     /// List the devices of this machine, of every vendor
     List(list::List),
+    /// Tell engines of gpu-runc
+    #[command(subcommand)]
+    Runtime(RuntimeCommand),
     /// Make device nodes, and the links to them that systemd needs
     #[command(subcommand)]
     System(system::System),
@@ -80,6 +84,12 @@ enum CdiCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum RuntimeCommand {
+    /// Register gpu-runc with an engine, or take it out again
+    Configure(runtime::Configure),
+}
+
 #[derive(Debug, clap::Args)]
 struct SpecDirs {
     /// Look here for CDI files instead of in the configured directories; the last one counts most
@@ -114,6 +124,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&dirs.in_place(config?), &files),
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
         Command::List(list) => list.run(&config?),
+        Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),
         Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),
         // Which is asked, too, about a configuration that cannot be used.

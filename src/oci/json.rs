@@ -224,7 +224,7 @@ pub fn array<S: AsRef<str>>(elements: &[S]) -> String {
 }
 
 /// Where `inner`, a part of `outer`, begins in it, in bytes.
-fn offset(outer: &str, inner: &str) -> usize {
+pub fn offset(outer: &str, inner: &str) -> usize {
     inner.as_ptr().addr().saturating_sub(outer.as_ptr().addr())
 }
 

@@ -1,0 +1,134 @@
+//! `gpu-ctk runtime`: telling the engines of this machine of gpu-runc.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use similar::TextDiff;
+
+use super::print;
+use crate::configure::{self, Change, Engine, Plan, Runtime, detect, place, restart};
+use crate::error::{Error, Result};
+
+/// What to tell which engine.
+#[derive(Debug, clap::Args)]
+pub(super) struct Configure {
+    /// The engine; without it, the one that this machine has
+    #[arg(long, value_enum)]
+    engine: Option<Named>,
+    /// The engine's main file, in place of the usual one; drop-ins are looked for beside it
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What the engine calls the runtime
+    #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
+    runtime_name: String,
+    /// The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin
+    #[arg(long, value_name = "FILE", conflicts_with = "unconfigure")]
+    runtime_path: Option<PathBuf>,
+    /// Give it also to containers that name no runtime; without this, the default stays what it is
+    #[arg(long, conflicts_with = "unconfigure")]
+    set_as_default: bool,
+    /// Take out what was put in before, and nothing else
+    #[arg(long)]
+    unconfigure: bool,
+    /// Write nothing; print what would change
+    #[arg(long)]
+    dry_run: bool,
+    /// How the engine is made to read its files again, if any changed
+    #[arg(long, value_name = "HOW", value_enum, default_value = "none")]
+    restart: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Named {
+    Containerd,
+    Docker,
+    Crio,
+    Podman,
+    K3s,
+    Rke2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum How {
+    /// Not; the command that does it is printed
+    None,
+    /// Send SIGHUP
+    Signal,
+    /// Ask systemd
+    Systemd,
+}
+
+impl From<Named> for Engine {
+    fn from(named: Named) -> Self {
+        match named {
+            Named::Containerd => Engine::Containerd,
+            Named::Docker => Engine::Docker,
+            Named::Crio => Engine::Crio,
+            Named::Podman => Engine::Podman,
+            Named::K3s => Engine::K3s,
+            Named::Rke2 => Engine::Rke2,
+        }
+    }
+}
+
+impl Configure {
+    /// Changes the engine's files, or prints how they would change.
+    pub(super) fn run(&self) -> Result<ExitCode> {
+        let engine = self.engine.map_or_else(detect::engine, |named| Ok(named.into()))?;
+        let config = self.config.clone().unwrap_or_else(|| detect::config(engine));
+        let config = std::path::absolute(&config).map_err(|cause| Error::io("find", &config, cause))?;
+        let runtime = if self.unconfigure { None } else { Some(self.runtime()?) };
+        let plan = configure::plan(engine, &config, &self.runtime_name, runtime.as_ref())?;
+        for note in &plan.notes {
+            eprintln!("gpu-ctk: {note}");
+        }
+        if self.dry_run {
+            print(&plan.changes.iter().map(diff).collect::<String>());
+            return Ok(ExitCode::SUCCESS);
+        }
+        if plan.changes.is_empty() {
+            print(&format!("{}: nothing to change\n", detect::name(engine)));
+            return Ok(ExitCode::SUCCESS);
+        }
+        apply(&plan)?;
+        match self.restart {
+            How::None => {
+                if let Some(command) = restart::systemctl(engine, self.unconfigure) {
+                    print(&format!("to apply: systemctl {}\n", command.join(" ")));
+                }
+            }
+            How::Signal => restart::by_signal(engine, &config, self.unconfigure)?,
+            How::Systemd => restart::by_systemd(engine, self.unconfigure)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn runtime(&self) -> Result<Runtime> {
+        let path = self.runtime_path.clone().map_or_else(detect::gpu_runc, Ok)?;
+        let wrong = |why: &str| Error::Usage(format!("--runtime-path {}: {why}", path.display()));
+        if !path.is_absolute() {
+            return Err(wrong("expected an absolute path, engines start it from other folders"));
+        }
+        let path = path.to_str().ok_or_else(|| wrong("its name is not UTF-8 text"))?.to_owned();
+        Ok(Runtime { name: self.runtime_name.clone(), path, is_default: self.set_as_default })
+    }
+}
+
+fn apply(plan: &Plan) -> Result<()> {
+    for change in &plan.changes {
+        place::apply(change)?;
+        let done = if change.after.is_some() { "wrote" } else { "removed" };
+        print(&format!("{done} {}\n", change.path.display()));
+    }
+    Ok(())
+}
+
+/// The change as a patch.
+fn diff(change: &Change) -> String {
+    let path = change.path.display().to_string();
+    let side = |text: &Option<String>| if text.is_some() { path.clone() } else { "/dev/null".to_owned() };
+    let (before, after) = (change.before.as_deref().unwrap_or_default(), change.after.as_deref().unwrap_or_default());
+    let (old, new) = (side(&change.before), side(&change.after));
+    TextDiff::from_lines(before, after).unified_diff().header(&old, &new).to_string()
+}

@@ -1,0 +1,164 @@
+//! Registers gpu-runc with the engines of this machine, and takes it out again.
+//!
+//! Plans are pure: the texts of an engine's files in, the texts that they become out. What is added can be told from what was
+//! there, so that taking it out gives the old bytes back, and no state is kept beside the engine's own files. Only `place`
+//! writes files, only `ask` and `restart` talk to engines.
+
+pub mod ask;
+mod containerd;
+mod crio;
+pub mod detect;
+mod docker;
+mod document;
+mod inherited;
+mod k3s;
+mod members;
+pub mod place;
+mod podman;
+pub mod restart;
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Quoted, Result};
+
+/// The first line of a file that is all ours.
+const OURS: &str = "# Written by gpu-ctk runtime configure; --unconfigure removes it.\n";
+
+/// An engine that can be told of gpu-runc.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Engine {
+    Containerd,
+    Docker,
+    Crio,
+    Podman,
+    K3s,
+    Rke2,
+}
+
+/// The runtime that engines are told of.
+#[derive(Debug, Clone)]
+pub struct Runtime {
+    /// What people and pods call it.
+    pub name: String,
+    /// The absolute path of gpu-runc.
+    pub path: String,
+    /// Whether containers that name no runtime get it. What is the default already stays so.
+    pub is_default: bool,
+}
+
+/// A file of an engine as it was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// Where.
+    pub path: PathBuf,
+    /// What it holds; `None` if there is no such file.
+    pub text: Option<String>,
+}
+
+/// What one file becomes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Where.
+    pub path: PathBuf,
+    /// What it holds; `None` if there is no such file.
+    pub before: Option<String>,
+    /// What it will hold; `None` if it goes.
+    pub after: Option<String>,
+}
+
+/// Everything that is to be done for one engine, in this order.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// The files that change; none if all is as it should be.
+    pub changes: Vec<Change>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+}
+
+impl File {
+    /// The text, empty where there is no file.
+    fn text(&self) -> &str {
+        self.text.as_deref().unwrap_or_default()
+    }
+
+    fn becomes(&self, after: Option<String>) -> Change {
+        Change { path: self.path.clone(), before: self.text.clone(), after }
+    }
+}
+
+impl Plan {
+    fn of(changes: impl IntoIterator<Item = Change>) -> Self {
+        Plan {
+            changes: changes.into_iter().filter(|change| change.before != change.after).collect(),
+            notes: Vec::new(),
+        }
+    }
+
+    fn with(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
+    }
+}
+
+/// Reads the files of `engine`, whose main one is `config`, and decides what they become: with `runtime` registered under its
+/// name, or with nothing of `name` where there is none. Writes nothing. Errors: a file that cannot be read, does not parse (with
+/// the line), or holds by hand what we would have to change.
+pub fn plan(engine: Engine, config: &Path, name: &str, runtime: Option<&Runtime>) -> Result<Plan> {
+    check(name)?;
+    match engine {
+        Engine::Docker => docker::plan(&place::read(config)?, name, runtime),
+        Engine::Crio => {
+            let (folder, others) = crio::sources(config);
+            let files = [vec![place::read(config)?], place::read_all(&folder, others)?].concat();
+            crio::plan(&place::read(&folder.join(crio::drop_in(name)))?, &files, name, runtime)
+        }
+        Engine::Podman => {
+            let (system, folder) = (Path::new(podman::SYSTEM), podman::folder(config));
+            let mut files = vec![place::read(Path::new(podman::SHARED))?];
+            if config != system {
+                files.push(place::read(system)?);
+                files.extend(place::read_all(&podman::folder(system), "conf")?);
+            }
+            files.push(place::read(config)?);
+            files.extend(place::read_all(&folder, "conf")?);
+            podman::plan(&place::read(&folder.join(podman::drop_in(name)))?, &files, name, runtime)
+        }
+        Engine::Containerd => {
+            let root = place::read(config)?;
+            let drop_in = place::read(&containerd::drop_in(&root, name)?)?;
+            let said = runtime.map(|_| ask::containerd(config, &root)).unwrap_or_default();
+            containerd::plan(&root, &drop_in, &said, name, runtime)
+        }
+        Engine::K3s | Engine::Rke2 => {
+            let rendered = place::read(config)?;
+            let drop_in = k3s::drop_in(&rendered, name)?.map(|path| place::read(&path)).transpose()?;
+            let templates = [place::read(&k3s::template(config, 3))?, place::read(&k3s::template(config, 2))?];
+            k3s::plan(&rendered, drop_in.as_ref(), &templates, name, runtime)
+        }
+    }
+}
+
+/// A name that every engine and Kubernetes (RFC 1123 label) take, and that no engine keeps for itself.
+fn check(name: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let good = name.len() <= 63 && name.chars().all(is_plain) && !name.starts_with('-') && !name.ends_with('-');
+    match good && !name.is_empty() && !["runc", "crun"].contains(&name) {
+        true => Ok(()),
+        false => Err(Error::Usage(format!(
+            "--runtime-name {}: expected small letters, digits and hyphens, and not the name of the low-level runtime",
+            Quoted(name)
+        ))),
+    }
+}
+
+/// What becomes of a file that is all ours. An existing one that is not is an error.
+fn own(file: &File, after: Option<String>) -> Result<Change> {
+    match &file.text {
+        Some(text) if !text.starts_with(OURS) => {
+            let message = "somebody else wrote this file; remove it, or choose another --runtime-name".to_owned();
+            Err(Error::Config { path: file.path.clone(), line: None, message })
+        }
+        _ => Ok(file.becomes(after)),
+    }
+}

@@ -1,0 +1,110 @@
+//! Makes an engine read its files again, or says how a person can.
+//!
+//! Running containers survive all of it, but for what a person's own unit files say.
+
+#![allow(clippy::disallowed_methods, reason = "systemctl is started, and the process of an engine looked up")]
+
+use std::fs;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::document::Document;
+use super::{Engine, detect, place};
+use crate::error::{Error, Result};
+use crate::oci::json::{Object, string};
+
+/// The arguments of systemctl that apply a change which registers the runtime, or takes it out if `is_gone`; `None` if the
+/// engine reads its files each time.
+pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
+    let arguments: &[&str] = match engine {
+        // SIGHUP ends containerd; it has no way to reload.
+        Engine::Containerd => &["restart", "containerd"],
+        // What is no longer in its file, Docker keeps at a reload (moby, daemon/reload_unix).
+        Engine::Docker if is_gone => &["restart", "docker"],
+        Engine::Docker => &["reload", "docker"],
+        Engine::Crio => &["reload", "crio"],
+        Engine::Podman => return None,
+        // Only those units that run, an agent's or a server's.
+        Engine::K3s => &["try-restart", "k3s", "k3s-agent"],
+        Engine::Rke2 => &["try-restart", "rke2-server", "rke2-agent"],
+    };
+    let user = (!nix::unistd::geteuid().is_root()).then_some("--user");
+    Some(user.into_iter().chain(arguments.iter().copied()).collect())
+}
+
+/// Asks systemd to restart the engine, or to reload it where that is enough.
+pub fn by_systemd(engine: Engine, is_gone: bool) -> Result<()> {
+    let Some(arguments) = systemctl(engine, is_gone) else { return Ok(()) };
+    let doing = format!("systemctl {}", arguments.join(" "));
+    let status = Command::new("systemctl").args(&arguments).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(Error::Usage(format!("the files are written, but {doing} failed: {status}"))),
+        Err(cause) => Err(Error::Io { doing: format!("start {doing}; the files are written"), cause }),
+    }
+}
+
+/// Sends SIGHUP to the engine that `config` is the file of. Docker and CRI-O reload; containerd ends and its unit starts it anew.
+pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
+    let pid = match engine {
+        Engine::Podman => return Ok(()),
+        Engine::Docker if is_gone => {
+            let message = "Docker forgets a runtime only when it is restarted, the files are written";
+            return Err(Error::Usage(format!("{message}; use systemctl restart docker")));
+        }
+        Engine::Docker => written(&pid_file(config)?, "dockerd")?,
+        Engine::Containerd => listening(&socket(config)?, "containerd")?,
+        Engine::Crio => listening(Path::new("/run/crio/crio.sock"), "crio")?,
+        Engine::K3s | Engine::Rke2 => {
+            let message = "has no signal for it, the files are written; use --restart systemd";
+            return Err(Error::Usage(format!("{} {message}", detect::name(engine))));
+        }
+    };
+    kill_process(pid, Signal::HUP)
+        .map_err(|cause| Error::Io { doing: format!("signal {}", detect::name(engine)), cause: cause.into() })
+}
+
+/// Where dockerd writes its process id.
+fn pid_file(config: &Path) -> Result<PathBuf> {
+    let file = place::read(config)?;
+    let said = Object::parse(file.text()).ok().and_then(|object| object.get("pidfile")).and_then(string);
+    Ok(said.map_or_else(|| "/var/run/docker.pid".into(), |path| PathBuf::from(path.into_owned())))
+}
+
+/// Where containerd listens.
+fn socket(config: &Path) -> Result<PathBuf> {
+    let file = place::read(config)?;
+    let document = Document::parse(&file.path, file.text())?;
+    let said = document
+        .string(&["grpc", "address"])
+        .or_else(|| document.string(&["plugins", "io.containerd.server.v1.grpc", "address"]));
+    Ok(said.filter(|said| !said.is_empty()).unwrap_or("/run/containerd/containerd.sock").into())
+}
+
+fn written(file: &Path, program: &str) -> Result<Pid> {
+    let not_running = |cause| Error::io(&format!("find {program} by"), file, cause);
+    let text = fs::read_to_string(file).map_err(not_running)?;
+    let pid = text.trim().parse().ok().and_then(Pid::from_raw);
+    check(pid.ok_or_else(|| not_running(io::Error::other("it holds no process id")))?, file, program)
+}
+
+fn listening(socket: &Path, program: &str) -> Result<Pid> {
+    let peer = UnixStream::connect(socket).and_then(|stream| Ok(rustix::net::sockopt::socket_peercred(stream)?));
+    check(peer.map_err(|cause| Error::io(&format!("find {program} by"), socket, cause))?.pid, socket, program)
+}
+
+/// A number may by now be another process's, and a socket that systemd made is answered for by systemd.
+fn check(pid: Pid, by: &Path, program: &str) -> Result<Pid> {
+    let name = fs::read_to_string(format!("/proc/{}/comm", pid.as_raw_nonzero()));
+    match name.map_err(|cause| Error::io(&format!("find {program} by"), by, cause))?.trim() {
+        found if found == program => Ok(pid),
+        found => Err(Error::Usage(format!(
+            "{} leads to a process called {found}, not to {program}; use --restart systemd",
+            by.display()
+        ))),
+    }
+}
