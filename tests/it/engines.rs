@@ -6,7 +6,7 @@ mod engine;
 mod host;
 mod installation;
 mod scenarios;
-mod session;
+pub(crate) mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -15,7 +15,7 @@ use crate::hosts::{configure, create, ctk, paths, put};
 use crate::scratch::skip;
 
 /// The folder `name` of the fixtures.
-fn fixtures(name: &str) -> Option<PathBuf> {
+pub(crate) fn fixtures(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("GPU_RUNC_FIXTURES").map(|folder| Path::new(&folder).join(name));
     let found = folder.filter(|folder| folder.exists());
     if found.is_none() {

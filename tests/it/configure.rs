@@ -1,0 +1,361 @@
+//! `gpu-ctk runtime configure` on files of scratch folders, and with real engines that read what it wrote.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::engines::session::Session;
+use crate::fixtures::fixtures;
+use crate::scratch::{Scratch, program_on_path, skip, succeed};
+
+const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
+const GPU_RUNC: &str = env!("CARGO_BIN_EXE_gpu-runc");
+const RUNTIMES: &str = "plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes";
+
+/// Runs `gpu-ctk runtime configure` on the files of `scratch`, whose folder `bin` comes first on PATH.
+fn configure(scratch: &Scratch, args: &[&str]) -> Output {
+    let path = format!("{}:{}", scratch.text("bin"), std::env::var("PATH").unwrap_or_default());
+    let mut command = Command::new(CTK);
+    command.env("PATH", path).env("GPU_RUNC_CONFIG", "/absent").current_dir(scratch.path(""));
+    command.args(["runtime", "configure"]).args(args).output().unwrap()
+}
+
+fn said(output: &Output) -> (Option<i32>, String, String) {
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[test]
+fn a_second_run_writes_nothing_and_restarts_nothing() {
+    let scratch = Scratch::new();
+    let before = "{\n  \"log-level\": \"warn\"\n}\n";
+    let file = scratch.write("daemon.json", before);
+    scratch.program("bin/systemctl", "#!/bin/sh\necho \"$@\" >> systemctl.log\n");
+    let docker = ["--engine", "docker", "--config", "daemon.json", "--runtime-path", "/opt/gpu-runc"];
+    let restarting = [&docker[..], &["--restart", "systemd"]].concat();
+
+    let (code, out, _) = said(&configure(&scratch, &[&docker[..], &["--dry-run"]].concat()));
+    assert_eq!(code, Some(0));
+    let path = file.display();
+    assert!(out.starts_with(&format!("--- {path}\n+++ {path}\n@@ ")), "{out}");
+    assert!(out.contains("+  \"runtimes\": {\"gpu-runc\": {\"path\": \"/opt/gpu-runc\"}}\n"), "{out}");
+    assert_eq!(scratch.read("daemon.json"), before, "a dry run writes nothing");
+
+    let (code, out, _) = said(&configure(&scratch, &restarting));
+    assert_eq!((code, out), (Some(0), format!("wrote {path}\n")));
+    let (inode, text) = (fs::metadata(&file).unwrap().ino(), scratch.read("daemon.json"));
+    let (code, out, _) = said(&configure(&scratch, &restarting));
+    assert_eq!((code, out.as_str()), (Some(0), "docker: nothing to change\n"));
+    assert_eq!((fs::metadata(&file).unwrap().ino(), scratch.read("daemon.json")), (inode, text));
+    let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
+    assert_eq!(scratch.read("systemctl.log"), format!("{user}reload docker\n"));
+
+    let (_, out, _) = said(&configure(&scratch, &["--engine", "docker", "--config", "daemon.json", "--unconfigure"]));
+    assert_eq!(out, format!("wrote {path}\nto apply: systemctl {user}restart docker\n"));
+    assert_eq!(scratch.read("daemon.json"), before);
+
+    scratch.program("bin/systemctl", "#!/bin/sh\nexit 5\n");
+    let (code, _, err) = said(&configure(&scratch, &restarting));
+    assert!(code == Some(1) && err.contains("the files are written, but systemctl"), "{err}");
+}
+
+#[test]
+fn a_file_keeps_its_mode_and_owner_and_a_link_stays_a_link() {
+    let scratch = Scratch::new();
+    let target = scratch.write("real/daemon.json", "{}");
+    fs::set_permissions(&target, fs::Permissions::from_mode(0o640)).unwrap();
+    let owner = if nix::unistd::geteuid().is_root() { 12345 } else { nix::unistd::geteuid().as_raw() };
+    chown(&target, Some(owner), None).unwrap();
+    symlink("real/daemon.json", scratch.path("daemon.json")).unwrap();
+    let args = ["--engine", "docker", "--config", "daemon.json", "--runtime-path", "/opt/gpu-runc"];
+    assert_eq!(said(&configure(&scratch, &args)).0, Some(0));
+    let found = fs::metadata(&target).unwrap();
+    assert_eq!((found.mode() & 0o7777, found.uid()), (0o640, owner));
+    assert!(fs::symlink_metadata(scratch.path("daemon.json")).unwrap().is_symlink());
+    assert!(scratch.read("real/daemon.json").contains("/opt/gpu-runc"));
+    let left: Vec<_> = fs::read_dir(scratch.path("real")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["daemon.json"]);
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_told_with_its_line_and_stays() {
+    let scratch = Scratch::new();
+    for (engine, text, message) in [
+        ("docker", "{\n \"a\": 1,\n}\n", ":3: trailing comma"),
+        ("containerd", "version = 2\n[plugins\n", ":2: "),
+        ("crio", "[crio]\n[crio]\n", ":2: "),
+        ("podman", "[engine]\nruntime = \n", ":2: "),
+        ("k3s", "version = 3\nimports = 3\n", ":2: imports is no list of strings"),
+    ] {
+        scratch.write("file", text);
+        let args = ["--engine", engine, "--config", "file", "--runtime-path", "/opt/gpu-runc"];
+        let (code, out, err) = said(&configure(&scratch, &args));
+        let start = format!("gpu-ctk: {}{message}", scratch.path("file").display());
+        assert!(code == Some(1) && out.is_empty() && err.starts_with(&start), "{engine}: {err}");
+        assert!(err.ends_with("; nothing was changed\n"), "{err}");
+        assert_eq!(fs::read_dir(scratch.path("")).unwrap().count(), 1, "{engine} has written something");
+        assert_eq!(scratch.read("file"), text);
+    }
+}
+
+#[test]
+fn every_engines_files_come_and_go() {
+    for (engine, config, made) in [
+        ("docker", "docker/daemon.json", "docker/daemon.json"),
+        ("crio", "crio/crio.conf", "crio/crio.conf.d/99-gpu-runc.conf"),
+        ("podman", "containers/containers.conf", "containers/containers.conf.d/99-gpu-runc.conf"),
+        ("k3s", "k3s/config.toml", "k3s/config-v3.toml.tmpl"),
+        ("rke2", "rke2/config.toml", "rke2/config-v3.toml.tmpl"),
+        ("containerd", "containerd/config.toml", "containerd/config.toml"),
+    ] {
+        let scratch = Scratch::new();
+        scratch.program("bin/containerd", "#!/bin/sh\nexit 1\n");
+        let (code, out, err) = said(&configure(&scratch, &["--engine", engine, "--config", config]));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{engine}");
+        assert!(out.starts_with(&format!("wrote {}\n", scratch.path(made).display())), "{engine}: {out}");
+        assert!(scratch.read(made).contains(GPU_RUNC), "the gpu-runc beside gpu-ctk: {}", scratch.read(made));
+        let (code, out, _) = said(&configure(&scratch, &["--engine", engine, "--config", config, "--unconfigure"]));
+        assert!(code == Some(0) && out.starts_with("removed "), "{engine}: {out}");
+        assert!(!scratch.path(made).exists());
+    }
+}
+
+#[test]
+fn the_one_engine_on_the_path_is_found_and_several_are_asked_about() {
+    let scratch = Scratch::new();
+    let found = |programs: &[&str]| {
+        let _ = fs::remove_dir_all(scratch.path("bin"));
+        for program in programs {
+            scratch.program(&format!("bin/{program}"), "#!/bin/sh\nexit 1\n");
+        }
+        said(&configure(&scratch, &["--config", "file", "--runtime-path", "/opt/gpu-runc", "--dry-run"]))
+    };
+    let (code, out, err) = found(&["containerd", "dockerd", "podman", "crio"]);
+    assert!(code == Some(1) && out.is_empty(), "{out}");
+    assert!(
+        err.starts_with("gpu-ctk: this host has docker, crio, podman"),
+        "a containerd beside Docker is Docker's: {err}"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_says_what_would_be_right() {
+    let scratch = Scratch::new();
+    for (args, code, message) in [
+        (["--engine", "docker", "--runtime-name", "runc"].as_slice(), 1, "not the name of the low-level runtime"),
+        (&["--engine", "docker", "--runtime-name", "A b"], 1, "expected small letters, digits and hyphens"),
+        (&["--engine", "docker", "--runtime-path", "gpu-runc"], 1, "expected an absolute path"),
+        (&["--engine", "dokcer"], 2, "possible values: containerd, docker, crio, podman, k3s, rke2"),
+        (&["--unconfigure", "--set-as-default"], 2, "cannot be used with"),
+    ] {
+        let (found, _, err) = said(&configure(&scratch, args));
+        assert!(found == Some(code) && err.contains(message), "{args:?}: {err}");
+    }
+}
+
+#[test]
+fn another_projects_daemon_json_comes_back_as_it_was() {
+    let Some(file) = fixtures("nvidia/engine-configs/etc/docker/daemon.json") else { return };
+    let (scratch, text) = (Scratch::new(), fs::read_to_string(file).unwrap());
+    scratch.write("daemon.json", &text);
+    let args = ["--engine", "docker", "--config", "daemon.json"];
+    assert_eq!(said(&configure(&scratch, &[&args[..], &["--set-as-default"]].concat())).0, Some(0));
+    let mut with: Value = serde_json::from_str(&scratch.read("daemon.json")).unwrap();
+    assert_eq!(with["runtimes"]["gpu-runc"]["path"], GPU_RUNC);
+    with.as_object_mut().unwrap().retain(|key, _| !["runtimes", "default-runtime"].contains(&key.as_str()));
+    assert_eq!(with, serde_json::from_str::<Value>(&text).unwrap());
+    assert_eq!(said(&configure(&scratch, &[&args[..], &["--unconfigure"]].concat())).0, Some(0));
+    assert_eq!(scratch.read("daemon.json"), text);
+}
+
+/// What containerd makes of the file.
+fn dump(config: &Path) -> toml::Table {
+    succeed(Command::new("containerd").arg("--config").arg(config).args(["config", "dump"])).parse().unwrap()
+}
+
+fn runtimes(dump: &mut toml::Table) -> &mut toml::Table {
+    let keys = ["plugins", "io.containerd.grpc.v1.cri", "containerd", "runtimes"];
+    keys.iter().fold(dump, |table, key| table[*key].as_table_mut().unwrap())
+}
+
+#[test]
+fn containerd_sees_one_more_runtime_and_nothing_else() {
+    if program_on_path("containerd").is_none() {
+        return skip("configure::containerd", "containerd not on PATH (apt-get install containerd)");
+    }
+    let debian = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    \
+                  [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n";
+    let cluster = format!(
+        "{debian}[{RUNTIMES}.runc]\nruntime_type = 'io.containerd.runc.v2'\n[{RUNTIMES}.runc.options]\nSystemdCgroup = true\n"
+    );
+    let mut samples = vec![(debian.to_owned(), false), (cluster, true), ("oom_score = 0\n".to_owned(), false)];
+    let folder = fixtures("nvidia/engine-configs/etc/containerd").into_iter();
+    let files = folder.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
+    samples.extend(files.map(|file| (fs::read_to_string(file).unwrap(), false)));
+    for (text, is_systemd) in samples {
+        let scratch = Scratch::new();
+        let config = scratch.write("config.toml", &text);
+        let mut before = dump(&config);
+        let args = ["--engine", "containerd", "--config", "config.toml"];
+        let (code, _, err) = said(&configure(&scratch, &[&args[..], &["--set-as-default"]].concat()));
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{text}");
+        let mut after = dump(&config);
+        let ours = runtimes(&mut after).remove("gpu-runc").unwrap();
+        assert_eq!(ours["runtime_type"].as_str(), Some("io.containerd.runc.v2"));
+        assert_eq!(ours["options"]["BinaryName"].as_str(), Some(GPU_RUNC));
+        let systemd = ours["options"].get("SystemdCgroup").and_then(toml::Value::as_bool).unwrap_or_default();
+        assert_eq!(systemd, is_systemd, "{text}");
+        for dump in [&mut before, &mut after] {
+            // Its own runc has options, all of them unset; one that is written has none.
+            if let Some(runc) = runtimes(dump).get_mut("runc").and_then(toml::Value::as_table_mut) {
+                let is_unset = |value: &toml::Value| match value {
+                    toml::Value::String(text) => text.is_empty(),
+                    value => value.as_bool() == Some(false) || value.as_integer() == Some(0),
+                };
+                runc["options"].as_table_mut().unwrap().retain(|_, value| !is_unset(value));
+            }
+            let cri = dump["plugins"]["io.containerd.grpc.v1.cri"]["containerd"].as_table_mut().unwrap();
+            cri.insert("default_runtime_name".to_owned(), "any".into());
+        }
+        assert_eq!(after, before, "{text}");
+        let unconfigured = configure(&scratch, &[&args[..], &["--unconfigure"]].concat());
+        assert_eq!((said(&unconfigured).0, scratch.read("config.toml")), (Some(0), text));
+    }
+}
+
+/// A corner of the machine with /etc of its own; nothing where there can be none.
+fn session(test: &str, programs: &[(&str, &str)]) -> Option<Session> {
+    let absent = programs.iter().find(|(program, _)| program_on_path(program).is_none());
+    if let Some((program, package)) = absent {
+        skip(test, &format!("{program} not on PATH (apt-get install {package})"));
+        return None;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        skip(test, "needs root");
+        return None;
+    }
+    let session = Session::new();
+    if session.is_none() {
+        skip(test, "needs CAP_SYS_ADMIN, for mounts and processes of its own");
+    }
+    session
+}
+
+fn shell(session: &Session, script: &str) -> String {
+    let outcome = session.run(&["sh", "-c", script].map(str::to_owned));
+    assert_eq!(outcome.code, 0, "{script}: {outcome:?}");
+    outcome.stdout
+}
+
+/// What the first run of `script` that succeeds and prints `word` prints.
+fn shows(session: &Session, script: &str, word: &str) -> String {
+    let end = Instant::now() + Duration::from_secs(40);
+    loop {
+        let outcome = session.run(&["sh", "-c", script].map(str::to_owned));
+        if outcome.code == 0 && outcome.stdout.contains(word) {
+            return outcome.stdout;
+        }
+        assert!(Instant::now() < end, "{script}: {outcome:?}\n{}", session.scratch.read("daemon.log"));
+        sleep(Duration::from_millis(100));
+    }
+}
+
+fn daemon(session: &Session, command: &str) {
+    let log = session.scratch.text("daemon.log");
+    session.spawn(&["sh", "-c", &format!("exec {command} >{log} 2>&1")].map(str::to_owned));
+}
+
+#[test]
+fn a_running_containerd_is_signalled_and_comes_back_with_the_runtime() {
+    let needs = [("containerd", "containerd"), ("ctr", "containerd")];
+    let Some(session) = session("configure::containerd::daemon", &needs) else { return };
+    let [root, state] = ["root", "state"].map(|name| session.scratch.text(name));
+    let address = session.scratch.text("containerd.sock");
+    let text = format!(
+        "version = 2\nroot = {root:?}\nstate = {state:?}\n[grpc]\naddress = {address:?}\n\
+         [plugins.\"io.containerd.grpc.v1.cri\".containerd]\nsnapshotter = \"native\"\n"
+    );
+    let saved = session.scratch.write("config.toml", &text);
+    shell(&session, &format!("cp {} /etc/containerd/config.toml", saved.display()));
+    let plugins = format!("ctr --address {address} plugins list | grep 'io.containerd.grpc.v1.*cri'");
+    daemon(&session, "containerd");
+    shows(&session, &plugins, "cri");
+    let configure = format!("{CTK} runtime configure --engine containerd --restart signal");
+    shell(&session, &format!("{configure} --set-as-default"));
+    // No unit is here to start it anew.
+    shows(&session, "pgrep -x containerd || echo ended", "ended");
+    daemon(&session, "containerd");
+    let shown = shows(&session, &plugins, "ok");
+    assert!(shown.contains("ok"), "{shown}");
+    let log = session.scratch.read("daemon.log");
+    assert!(log.contains("DefaultRuntimeName:gpu-runc") && log.contains(&format!("BinaryName:{GPU_RUNC}")), "{log}");
+    shell(&session, &format!("{configure} --unconfigure"));
+    assert_eq!(shell(&session, "cat /etc/containerd/config.toml"), text);
+}
+
+#[test]
+fn a_running_docker_is_signalled_and_has_the_runtime() {
+    let needs = [("dockerd", "docker.io"), ("docker", "docker.io"), ("containerd", "containerd"), ("runc", "runc")];
+    let Some(session) = session("configure::docker", &needs) else { return };
+    let [data, exec] = ["docker", "docker-exec"].map(|name| session.scratch.text(name));
+    let text = format!(
+        "{{\n    \"data-root\": {data:?},\n    \"exec-root\": {exec:?},\n    \"iptables\": false,\n    \"bridge\": \"none\",\n    \
+         \"max-concurrent-downloads\": 5\n}}\n"
+    );
+    let saved = session.scratch.write("daemon.json", &text);
+    shell(&session, &format!("mkdir -p /etc/docker && cp {} /etc/docker/daemon.json", saved.display()));
+    daemon(&session, "dockerd");
+    let info = "docker info --format '{{json .Runtimes}} default {{.DefaultRuntime}}'";
+    shows(&session, info, "default runc");
+    let configure = format!("{CTK} runtime configure --engine docker --restart signal");
+    shell(&session, &format!("{configure} --set-as-default"));
+    let shown = shows(&session, info, "default gpu-runc");
+    let runtimes: Value = serde_json::from_str(shown.split(" default ").next().unwrap()).unwrap();
+    assert_eq!(runtimes["gpu-runc"]["path"], GPU_RUNC);
+    if shell(&session, "dockerd --help").contains("--validate") {
+        shell(&session, "dockerd --validate");
+    }
+    let gone = session.run(&["sh", "-c", &format!("{configure} --unconfigure")].map(str::to_owned));
+    assert!(gone.code == 1 && gone.stderr.contains("forgets a runtime only when it is restarted"), "{gone:?}");
+    assert_eq!(shell(&session, "cat /etc/docker/daemon.json"), text);
+    shell(&session, "kill $(cat /var/run/docker.pid)");
+    shows(&session, "pgrep -x dockerd || echo ended", "ended");
+    daemon(&session, "dockerd");
+    let shown = shows(&session, info, "default runc");
+    assert!(!shown.contains("gpu-runc"), "{shown}");
+}
+
+#[test]
+fn podman_starts_containers_through_the_runtime() {
+    let needs = [("podman", "podman"), ("conmon", "conmon"), ("runc", "runc"), ("busybox", "busybox-static")];
+    let Some(session) = session("configure::podman", &needs) else { return };
+    let configure = format!("{CTK} runtime configure --engine podman --set-as-default");
+    let said = shell(&session, &configure);
+    assert!(said.ends_with("wrote /etc/containers/containers.conf.d/99-gpu-runc.conf\n"), "{said}");
+    let at = |name: &str| session.scratch.text(name);
+    let podman = format!(
+        "podman --root {} --runroot {} --tmpdir {} --cgroup-manager cgroupfs --events-backend file",
+        at("podman"),
+        at("podman-run"),
+        at("podman-tmp")
+    );
+    let runtime = "info --format '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Path}}'";
+    assert_eq!(shell(&session, &format!("{podman} {runtime}")), format!("gpu-runc {GPU_RUNC}\n"));
+    // Nothing but the named file is read then.
+    shell(&session, "cp /etc/containers/containers.conf.d/99-gpu-runc.conf /etc/alone.conf");
+    let alone = shell(&session, &format!("CONTAINERS_CONF=/etc/alone.conf {podman} {runtime}"));
+    assert_eq!(alone, format!("gpu-runc {GPU_RUNC}\n"));
+    let root = session.scratch.rootfs("rootfs", &program_on_path("busybox").unwrap());
+    let run = format!("{podman} run --rm --network none --ulimit host --rootfs {} echo started", root.display());
+    let started = session.run(&["sh", "-c", &run].map(str::to_owned));
+    assert!(started.stdout.contains("started"), "{started:?}");
+    shell(&session, &format!("{CTK} runtime configure --engine podman --unconfigure"));
+    assert_eq!(shell(&session, "ls /etc/containers/containers.conf.d"), "");
+    let shown = shell(&session, &format!("{podman} info --format '{{{{.Host.OCIRuntime.Name}}}}'"));
+    assert_ne!(shown, "gpu-runc\n");
+}
