@@ -46,6 +46,15 @@ pub enum Error {
         /// The field, what is wrong with it and what would be right.
         message: String,
     },
+    /// A compose file cannot be turned into one that works with gpu-runc.
+    Compose {
+        /// The file.
+        path: PathBuf,
+        /// Its line, where one can be named.
+        line: Option<usize>,
+        /// The service, what is wrong with it and what would be right.
+        message: String,
+    },
     /// The container asks in a way that cannot be understood.
     Request {
         /// Who asked: `environment variable NVIDIA_VISIBLE_DEVICES`.
@@ -91,7 +100,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Io { doing, cause } => write!(f, "cannot {doing}: {}", reason(cause)),
-            Error::Config { path, line, message } | Error::Cdi { path, line, message } => {
+            Error::Config { path, line, message }
+            | Error::Cdi { path, line, message }
+            | Error::Compose { path, line, message } => {
                 write!(f, "{}", path.display())?;
                 if let Some(line) = line {
                     write!(f, ":{line}")?;

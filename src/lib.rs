@@ -25,6 +25,7 @@
 //! doctor                          says what is wrong with the machine; changes nothing
 //! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
 //! configure                       tells engines of gpu-runc: plans texts, then replaces files
+//! compose                         compose files' reservations, as requests to gpu-runc; pure
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
 //! rootfs   devfs                  what must be inside a container's root, written through one handle; in the host's /dev
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
@@ -36,6 +37,7 @@
 
 pub mod cdi;
 pub mod cli;
+pub mod compose;
 pub mod config;
 pub mod configure;
 pub mod devfs;

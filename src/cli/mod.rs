@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
 
 mod cdi;
+mod compose;
 mod doctor;
 mod explain;
 mod generate;
@@ -48,6 +49,8 @@ enum Command {
     System(system::System),
     /// Show what a container asks for, who may ask, what it gets, and what changes in its config.json
     Explain(explain::Explain),
+    /// Make compose files that reserve GPUs work with gpu-runc, on nerdctl, Docker Compose and podman-compose
+    Compose(compose::Compose),
     /// Say what is wrong with this machine, and the command that mends it
     Doctor(doctor::Doctor),
 }
@@ -127,6 +130,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),
         Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),
+        Command::Compose(compose) => compose.run(&config?),
         // Which is asked, too, about a configuration that cannot be used.
         Command::Doctor(doctor) => doctor.run(config),
     }

@@ -13,7 +13,7 @@ use super::visible::{self, List};
 use super::{Source, compose, gpus};
 
 /// The annotation that holds a `--gpus` value, or the JSON of a compose file's `devices`.
-const GPUS: &str = "gpu-runc/gpus";
+pub const GPUS: &str = "gpu-runc/gpus";
 /// Docker's driver for qualified names.
 const CDI: &str = "cdi";
 

@@ -18,6 +18,7 @@ use crate::error::{Quoted, Result};
 use crate::oci::view::View;
 use crate::vendor::{Vendor, Vendors};
 
+pub use annotations::GPUS as ANNOTATION;
 use gathering::Gathering;
 use requirements::Requirement;
 

@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rootfs", &["error", "cdi", "elf", "ldcache", "host", "vendor"]),
     ("devfs", &["error", "cdi", "host"]),
     ("hook", &["error", "oci", "host", "vendor", "rootfs"]),
+    ("compose", &["error", "config", "oci", "vendor", "request"]),
     (
         "runtime",
         &[
@@ -48,6 +49,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "doctor",
             "devfs",
             "configure",
+            "compose",
         ],
     ),
 ];

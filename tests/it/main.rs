@@ -17,6 +17,7 @@
 mod capture;
 mod cdi_cases;
 mod cdi_generate;
+mod compose;
 mod configure;
 mod ctk;
 mod doctor;

@@ -1,0 +1,71 @@
+//! `gpu-ctk compose`: compose files that reserve devices, made to work with gpu-runc.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use super::print;
+use crate::compose::{Document, plan};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::vendor::Vendors;
+
+/// What to read, and what to write.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "An override is named after the files that it overrides:\n\n    \
+                        gpu-ctk compose compose.yaml -o gpu.yaml\n    \
+                        nerdctl compose -f compose.yaml -f gpu.yaml up\n\n\
+                        It takes nerdctl 2.0, Docker Compose 2.26 or podman-compose 1.4, or later ones. A whole file takes the place\n\
+                        of its own: for reservations without capabilities, for gpus: before Docker Compose 2.30, and for\n\
+                        podman-compose from 1.1. It belongs beside that file, for the sake of relative paths; its reservations stay\n\
+                        in it as x-devices and x-gpus. podman must be 5.0 or later, unless all that a service reserves is a count or\n\
+                        one device.")]
+pub(super) struct Compose {
+    /// The compose files, in the order in which compose is given them
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
+    /// Write the complete file with its reservations turned into requests to gpu-runc, in place of an override
+    #[arg(long)]
+    whole: bool,
+    /// The name of the runtime, as the engine knows it
+    #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
+    runtime: String,
+    /// Write to this file in place of stdout
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+impl Compose {
+    /// Prints or writes the file. What a person should know of it goes to stderr.
+    pub(super) fn run(self, config: &Config) -> Result<ExitCode> {
+        if self.whole && self.files.len() > 1 {
+            return Err(Error::Usage("--whole takes one file; several are overridden together, without it".to_owned()));
+        }
+        if let Some(output) = self.output.as_ref().filter(|output| self.files.contains(output)) {
+            return Err(Error::Usage(format!("{} is read; write to another file", output.display())));
+        }
+        let documents = self.files.iter().map(|path| Document::parse(path, read(path)?)).collect::<Result<Vec<_>>>()?;
+        let plan = plan(&documents, &self.runtime, Vendors::with(&config.vendor)?)?;
+        let text = match documents.first().filter(|_| self.whole) {
+            Some(document) => plan.whole(document)?,
+            None => plan.overriding()?,
+        };
+        for note in &plan.notes {
+            eprintln!("gpu-ctk: {note}");
+        }
+        match &self.output {
+            Some(path) => write(path, &text)?,
+            None => print(&text),
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+#[allow(clippy::disallowed_methods, reason = "the file that a person names")]
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|cause| Error::io("read", path, cause))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the file that a person names")]
+fn write(path: &Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|cause| Error::io("write", path, cause))
+}

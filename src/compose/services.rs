@@ -1,0 +1,226 @@
+//! The services that reserve devices, over one or several compose files, and what each asks of gpu-runc.
+//!
+//! Pure. Follows what decides which reservations count: merges and aliases, `extends` within a file, later files over earlier
+//! ones with `!reset` and `!override`. What is in files that were not given is noted, not read.
+
+use super::reservation::{self, Reservation, Wrong};
+use super::yaml::{Node, Tag, Value};
+use super::{Document, value};
+use crate::config::Policy;
+use crate::error::{Error, Plain, Quoted, Result};
+use crate::oci::view::View;
+use crate::request::{ANNOTATION, Request};
+use crate::vendor::Vendors;
+
+/// The way to the list of reserved devices.
+pub(super) const DEVICES: [&str; 4] = ["deploy", "resources", "reservations", "devices"];
+
+/// The services that reserve devices, in the order of the files.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    pub(super) services: Vec<Service<'a>>,
+    /// The name of gpu-runc, as the engine knows it.
+    pub(super) runtime: &'a str,
+    /// What a person should know: files that were not looked into, runtimes that are replaced.
+    pub notes: Vec<String>,
+}
+
+/// One service that reserves devices.
+#[derive(Debug)]
+pub(super) struct Service<'a> {
+    pub name: &'a str,
+    pub devices: Vec<Found<'a>>,
+    pub gpus: Vec<Found<'a>>,
+    /// The runtime that the files name.
+    pub runtime: Option<String>,
+    /// Whether its annotations are a list of `KEY=VALUE`.
+    pub lists_annotations: bool,
+    /// Where it has the annotation already.
+    request: Option<(&'a Document, usize)>,
+}
+
+/// A reservation and its file.
+#[derive(Debug)]
+pub(super) struct Found<'a> {
+    pub document: &'a Document,
+    pub reservation: Reservation,
+}
+
+/// Finds the services that reserve devices, and makes sure that gpu-runc will understand each. `runtime` is its name, as the
+/// engine knows it.
+///
+/// # Errors
+///
+/// [`Error::Compose`] with file, line and service for a reservation that makes no sense or that gpu-runc would not understand,
+/// and for files without any.
+pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -> Result<Plan<'a>> {
+    let (mut services, mut notes): (Vec<Service<'_>>, _) = (Vec::new(), Vec::new());
+    for document in documents {
+        if document.root.get("include").is_some() {
+            notes.push(format!("{}: include: what other files reserve is not looked at", document.path.display()));
+        }
+        let (clears, section) = walk(&document.root, &["services"]);
+        if clears {
+            services.clear();
+        }
+        let Some(section) = section else { continue };
+        for (key, _) in section.entries() {
+            let known = services.iter().position(|service| service.name == key.name);
+            let at = known.unwrap_or(services.len());
+            if known.is_none() {
+                services.push(Service::new(&key.name));
+            }
+            let Some(service) = services.get_mut(at) else { continue };
+            for part in chain(document, section, &key.name, &mut notes) {
+                let wrong = |(line, message): Wrong| document.wrong(line, &key.name, &message);
+                service.lay_over(document, part).map_err(wrong)?;
+            }
+        }
+    }
+    services.retain(|service| !service.devices.is_empty() || !service.gpus.is_empty());
+    for service in &services {
+        service.check(vendors)?;
+        if let Some(other) = service.runtime.as_ref().filter(|other| *other != runtime) {
+            let name = Plain(service.name);
+            notes.push(format!("service {name}: runtime {} is replaced", Quoted(other)));
+        }
+    }
+    match (services.is_empty(), documents.first()) {
+        (true, Some(first)) => {
+            let message = "no service reserves devices, by deploy.resources.reservations.devices or by gpus".to_owned();
+            Err(Error::Compose { path: first.path.clone(), line: None, message })
+        }
+        _ => Ok(Plan { services, runtime, notes }),
+    }
+}
+
+/// A service and those of the same file that it extends, first the one that extends none.
+fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut Vec<String>) -> Vec<&'a Node> {
+    let (mut parts, mut next, mut seen) = (Vec::new(), Some(name), Vec::new());
+    while let Some(name) = next.filter(|name| !seen.contains(name)) {
+        let Some(node) = section.get(name) else { break };
+        seen.push(name);
+        parts.push(node);
+        next = match node.get("extends") {
+            Some(extends) if extends.get("file").is_some() => {
+                let (path, line, file) = (document.path.display(), extends.place.line, extends.get("file"));
+                let file = Quoted(file.and_then(Node::text).unwrap_or_default()).to_string();
+                let name = Plain(name);
+                let note = format!("{path}:{line}: service {name}: what {file} reserves is not looked at");
+                if !notes.contains(&note) {
+                    notes.push(note);
+                }
+                None
+            }
+            Some(extends) => extends.get("service").unwrap_or(extends).text(),
+            None => None,
+        };
+    }
+    parts.reverse();
+    parts
+}
+
+impl<'a> Service<'a> {
+    fn new(name: &'a str) -> Self {
+        Service { name, devices: vec![], gpus: vec![], runtime: None, lists_annotations: false, request: None }
+    }
+
+    /// Takes in what a file, or a service that this one extends, says, over what was said before.
+    fn lay_over(&mut self, document: &'a Document, node: &'a Node) -> std::result::Result<(), Wrong> {
+        let found = |reservation| Found { document, reservation };
+        let (clears, devices) = walk(node, &DEVICES);
+        if clears {
+            self.devices.clear();
+        }
+        if let Some(devices) = devices {
+            self.devices.extend(reservation::devices(devices)?.into_iter().map(found));
+        }
+        let (clears, gpus) = walk(node, &["gpus"]);
+        if clears {
+            self.gpus.clear();
+        }
+        if let Some(gpus) = gpus {
+            self.gpus.extend(reservation::gpus(gpus)?.into_iter().map(found));
+        }
+        let (clears, runtime) = walk(node, &["runtime"]);
+        if clears || runtime.is_some() {
+            self.runtime = runtime.and_then(Node::text).map(str::to_owned);
+        }
+        let (clears, annotations) = walk(node, &["annotations"]);
+        if clears {
+            (self.request, self.lists_annotations) = (None, false);
+        }
+        if let Some(annotations) = annotations.filter(|node| !node.is_null()) {
+            self.lists_annotations = matches!(annotations.value, Value::List(_));
+            self.request = request_line(annotations).map(|line| (document, line)).or(self.request);
+        }
+        Ok(())
+    }
+
+    pub(super) fn reservations(&self) -> impl Iterator<Item = &Found<'a>> {
+        self.devices.iter().chain(&self.gpus)
+    }
+
+    /// The annotation's value.
+    pub(super) fn value(&self) -> String {
+        value::of(&self.reservations().map(|found| &found.reservation.entry).collect::<Vec<_>>())
+    }
+
+    /// Whether gpu-runc will understand each reservation, and that nothing else asks for the service already.
+    fn check(&self, vendors: Vendors) -> Result<()> {
+        if let Some((document, line)) = self.request {
+            let message = format!("it has the annotation {ANNOTATION} beside its reservations; keep one of the two");
+            return Err(document.wrong(line, self.name, &message));
+        }
+        for Found { document, reservation } in self.reservations().filter(|found| !found.reservation.has_variables()) {
+            let value = value::of(&[&reservation.entry]);
+            understood(&value, vendors).map_err(|message| document.wrong(reservation.line, self.name, &message))?;
+        }
+        // Each alone is understood; together they may be too many.
+        let first =
+            self.reservations().next().filter(|_| !self.reservations().any(|found| found.reservation.has_variables()));
+        first.map_or(Ok(()), |first| {
+            let wrong = |message: String| first.document.wrong(first.reservation.line, self.name, &message);
+            understood(&self.value(), vendors).map_err(wrong)
+        })
+    }
+}
+
+/// Whether a container with the annotation would be understood; if not, why.
+fn understood(value: &str, vendors: Vendors) -> std::result::Result<(), String> {
+    let view = View { annotations: vec![(ANNOTATION.into(), value.into())], ..View::default() };
+    match Request::from_spec(&view, &Policy::default(), vendors) {
+        Ok(_) => Ok(()),
+        Err(Error::Request { message, .. }) => Err(message),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// What is at the end of `path`, unless it is reset; and whether what earlier files say there no longer counts.
+fn walk<'a>(node: &'a Node, path: &[&str]) -> (bool, Option<&'a Node>) {
+    let (mut node, mut clears) = (node, false);
+    for name in [None].into_iter().chain(path.iter().map(Some)) {
+        if let Some(name) = name {
+            let Some(next) = node.get(name) else { return (clears, None) };
+            node = next;
+        }
+        clears |= node.tag.is_some();
+        if node.tag == Some(Tag::Reset) {
+            return (true, None);
+        }
+    }
+    (clears, Some(node))
+}
+
+/// The line of the annotation that gpu-runc reads.
+fn request_line(annotations: &Node) -> Option<usize> {
+    match &annotations.value {
+        Value::List(items) => {
+            let asks = |item: &&Node| {
+                item.text().and_then(|text| text.split_once('=')).is_some_and(|(key, _)| key == ANNOTATION)
+            };
+            items.iter().find(asks).map(|item| item.place.line)
+        }
+        _ => annotations.entry(ANNOTATION).map(|(key, _)| key.place.line),
+    }
+}
