@@ -6,6 +6,7 @@
 
 mod cdi;
 mod compose;
+mod config;
 mod doctor;
 mod explain;
 mod generate;
@@ -51,6 +52,9 @@ enum Command {
     Explain(explain::Explain),
     /// Make compose files that reserve GPUs work with gpu-runc, on nerdctl, Docker Compose and podman-compose
     Compose(compose::Compose),
+    /// Print, check and import the configuration file
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Say what is wrong with this machine, and the command that mends it
     Doctor(doctor::Doctor),
 }
@@ -131,6 +135,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),
         Command::Compose(compose) => compose.run(&config?),
+        Command::Config(command) => command.run(),
         // Which is asked, too, about a configuration that cannot be used.
         Command::Doctor(doctor) => doctor.run(config),
     }

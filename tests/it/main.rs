@@ -18,6 +18,7 @@ mod capture;
 mod cdi_cases;
 mod cdi_generate;
 mod compose;
+mod config;
 mod configure;
 mod ctk;
 mod doctor;

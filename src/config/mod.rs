@@ -2,13 +2,20 @@
 //!
 //! Only reads that one file; decides nothing.
 
+mod fault;
+pub mod nvidia;
+mod text;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
-use crate::error::{Error, Quoted, Result, nearest};
+pub use fault::line_of;
+
+use crate::error::{Error, Result};
+use fault::syntax;
 
 /// Where the configuration is unless [`VARIABLE`] names another file.
 pub const PATH: &str = "/etc/gpu-runc/config.toml";
@@ -50,7 +57,7 @@ pub struct Log {
 }
 
 /// Severity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs, reason = "the words say it")]
 pub enum Level {
@@ -100,7 +107,7 @@ pub struct Policy {
 }
 
 /// Which containers may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Who {
     /// Every one.
@@ -112,7 +119,7 @@ pub enum Who {
 }
 
 /// What becomes of a container whose request the policy refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Refused {
     /// It starts without; a line in the log.
@@ -134,7 +141,7 @@ pub struct Inject {
 }
 
 /// When descriptions are generated in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Generate {
     /// For what no valid, fresh CDI file provides.
@@ -146,7 +153,7 @@ pub enum Generate {
 }
 
 /// What becomes of the known hooks of vendors' CDI files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hooks {
     /// Their work is done from outside and they are dropped.
@@ -235,27 +242,17 @@ impl Config {
 
     /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error.
     pub fn load(path: &Path) -> Result<Self> {
-        let failed = |cause| Error::io("read", path, cause);
-        let mut bytes = Vec::with_capacity(4096);
-        match open(path) {
-            Ok(file) => file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(Config::default()),
-            Err(cause) => return Err(failed(cause)),
-        };
-        let text = String::from_utf8(bytes).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))?;
-        Config::parse(&text, path)
+        read(path)?.map_or_else(|| Ok(Config::default()), |text| Config::parse(&text, path))
     }
 
     /// Reads `text`; `path` is for messages. Errors name the line, and for an unknown key the nearest known one.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let fault = |line, message| Error::Config { path: path.to_owned(), line, message };
-        let config: Config = toml::from_str(text).map_err(|cause| {
-            let line =
-                cause.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
-            fault(line, explained(cause.message()))
-        })?;
+        let config: Config = toml::from_str(text).map_err(|cause| syntax(text, path, &cause))?;
+        let fault =
+            |key: &str, message| Err(Error::Config { path: path.to_owned(), line: line_of(text, key, 0), message });
         if config.runtimes.is_empty() {
-            return Err(fault(None, "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned()));
+            let message = "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned();
+            return fault("runtimes", message);
         }
         let (host, log) = (&config.host, &config.log);
         let paths = [
@@ -266,34 +263,37 @@ impl Config {
         ];
         for (key, path, is_needed) in paths {
             if !path.is_absolute() && (is_needed || !path.as_os_str().is_empty()) {
-                return Err(fault(None, format!("{key} is \"{}\"; it must be an absolute path", path.display())));
+                return fault(key, format!("{key} is \"{}\"; it must be an absolute path", path.display()));
             }
         }
         if config.policy.annotation_prefixes.iter().any(String::is_empty) {
             let message =
                 "policy.annotation-prefixes holds \"\", which would take every annotation for a list of devices";
-            return Err(fault(None, message.to_owned()));
+            return fault("policy.annotation-prefixes", message.to_owned());
         }
         Ok(config)
     }
 }
 
+/// The text of the configuration file at `path`, or of another tool's. `None`: there is none.
+///
+/// # Errors
+///
+/// [`Error::Io`] for a file that cannot be read, or is no text.
+pub fn read(path: &Path) -> Result<Option<String>> {
+    let failed = |cause| Error::io("read", path, cause);
+    let mut bytes = Vec::with_capacity(4096);
+    match open(path) {
+        Ok(file) => file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?,
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(cause) => return Err(failed(cause)),
+    };
+    String::from_utf8(bytes).map(Some).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))
+}
+
 #[allow(clippy::disallowed_methods, reason = "the one file that this module reads")]
 fn open(path: &Path) -> io::Result<File> {
     File::open(path)
-}
-
-/// A message of the TOML reader; for an unknown key with a suggestion.
-fn explained(message: &str) -> String {
-    let message = message.trim_end();
-    let mut words = message.split('`').skip(1).step_by(2);
-    match (message.starts_with("unknown field"), words.next()) {
-        (true, Some(wrong)) => match nearest(wrong, words) {
-            Some(meant) => format!("unknown key {}, did you mean \"{meant}\"?", Quoted(wrong)),
-            None => message.replace("field", "key").replace('\n', " "),
-        },
-        _ => message.replace('\n', " "),
-    }
 }
 
 #[cfg(test)]
@@ -348,12 +348,12 @@ mod tests {
             ("[cdi]\nspec_dirs = []", "config.toml:2: unknown key \"spec_dirs\", did you mean \"spec-dirs\"?"),
             ("[policy]\nenv = \"sometimes\"", "config.toml:2: unknown variant `sometimes`, expected one of `always`"),
             ("[log]\nsyslog = \"yes\"", "config.toml:2: invalid type: string \"yes\", expected a boolean"),
-            ("runtimes = []", "runtimes is empty"),
+            ("\nruntimes = []", "config.toml:2: runtimes is empty"),
             ("runtimes = [", "config.toml:1: "),
-            ("[host]\nroot = \"here\"", "host.root is \"here\"; it must be an absolute path"),
-            ("[policy]\nannotation-prefixes = [\"\"]", "policy.annotation-prefixes holds \"\""),
+            ("[host]\nroot = \"here\"", "config.toml:2: host.root is \"here\"; it must be an absolute path"),
+            ("[policy]\nannotation-prefixes = [\"\"]", "config.toml:2: policy.annotation-prefixes holds \"\""),
             ("[host]\nroot = \"\"", "host.root is \"\"; it must be an absolute path"),
-            ("[log]\nfile = \"x\"", "log.file is \"x\"; it must be an absolute path"),
+            ("log.file = \"x\"", "config.toml:1: log.file is \"x\"; it must be an absolute path"),
             ("zzz = 1", "config.toml:1: unknown key `zzz`, expected one of `runtimes`"),
         ] {
             let error = parse(text).unwrap_err();
