@@ -61,7 +61,6 @@ fn the_default_file_comes_to_our_defaults_but_for_mounts() {
     let keys: Vec<_> = notes.iter().map(|note| note.split(' ').nth(1).unwrap_or_default()).collect();
     let left = [
         "nvidia-container-cli.load-kmods",
-        "nvidia-container-runtime.modes.legacy.cuda-compat-mode",
         "nvidia-container-runtime-hook.path",
         "nvidia-container-runtime-hook.skip-mode-detection",
         "nvidia-ctk.path",
