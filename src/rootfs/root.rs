@@ -284,12 +284,16 @@ mod tests {
                     }
                 }
             });
-            for _ in 0..10_000 {
+            for round in 0..10_000 {
                 let _ = root.put(Path::new("/swapped/deep/made"), b"x", FOR_ALL);
+                let linked = root.folder(Path::new("/swapped/deep"));
+                let _ = linked.map(|folder| folder.link("link", &round.to_string(), super::super::folder::Over::Files));
+                let _ = root.set_mode(Path::new("/swapped/deep/made"), Mode::from_bits_truncate(0o600));
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
         });
         let left: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["secret"]);
+        assert_ne!(fs::metadata(outside.join("secret")).unwrap().mode() & 0o777, 0o600);
     }
 }

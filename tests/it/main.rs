@@ -28,6 +28,7 @@ mod fixtures;
 mod generate;
 mod golden;
 mod hook;
+mod hostile;
 mod hosts;
 mod injection;
 mod layers;

@@ -52,6 +52,8 @@ pub(crate) enum Verb {
     Kill(&'static str),
     Pause,
     Resume,
+    /// Gives it another share of the processor: the runtime makes all of its rules anew.
+    Update,
     Delete,
 }
 
@@ -171,16 +173,20 @@ impl Container<'_> {
             (Grammar::Oci, Verb::Kill(signal)) => self.oci(&format!("kill {id} {signal}")),
             (Grammar::Oci, Verb::Pause) => self.oci(&format!("pause {id}")),
             (Grammar::Oci, Verb::Resume) => self.oci(&format!("resume {id}")),
+            (Grammar::Oci, Verb::Update) => self.oci(&format!("update --cpu-share 512 {id}")),
             (Grammar::Oci, Verb::Delete) => self.oci(&format!("delete {id}")),
             (Grammar::Ctr, Verb::Status) => self.client("task list"),
             (Grammar::Ctr, Verb::Kill(signal)) => self.client(&format!("task kill --signal {signal} {id}")),
             (Grammar::Ctr, Verb::Pause) => self.client(&format!("task pause {id}")),
             (Grammar::Ctr, Verb::Resume) => self.client(&format!("task resume {id}")),
+            // containerd's own client has no such word.
+            (Grammar::Ctr, Verb::Update) => self.client("version"),
             (Grammar::Ctr, Verb::Delete) => self.client(&format!("task delete {id}")),
             (Grammar::Docker, Verb::Status) => self.client(&format!("inspect --format {{{{.State.Status}}}} {id}")),
             (Grammar::Docker, Verb::Kill(signal)) => self.client(&format!("kill --signal {signal} {id}")),
             (Grammar::Docker, Verb::Pause) => self.client(&format!("pause {id}")),
             (Grammar::Docker, Verb::Resume) => self.client(&format!("unpause {id}")),
+            (Grammar::Docker, Verb::Update) => self.client(&format!("update --cpu-shares 512 {id}")),
             (Grammar::Docker, Verb::Delete) => self.client(&format!("rm {id}")),
         };
         self.without_its_name(self.call(&line))

@@ -24,6 +24,7 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
     ("every way of asking is understood", ways_of_asking),
     ("a container on a terminal stays on it and sees its devices", terminal),
     ("a process added later sees the devices too", exec_sees_devices),
+    ("a change of its resources does not take a container's devices", update_keeps_devices),
     ("what the policy refuses is explained to the engine's user", refused),
     ("a device that does not exist is named to the engine's user", unresolvable),
     ("a broken CDI file does not hide a good one", broken_cdi_file),
@@ -195,6 +196,17 @@ fn exec_sees_devices(engine: &Engine) {
     let container = engine.container(Through::GpuRunc);
     let started = container.start(FIRST, WAIT);
     assert_eq!(started.code, 0, "{started:?}");
+    let seen = container.exec("head -c 1 /dev/nvidia0 | od -An -tx1; : > /dev/nvidiactl && echo opened");
+    assert_eq!((seen.code, seen.stdout.trim()), (0, "00\nopened"), "{seen:?}");
+    container.tell(Verb::Kill("KILL"));
+}
+
+fn update_keeps_devices(engine: &Engine) {
+    let container = engine.container(Through::GpuRunc);
+    let started = container.start(FIRST, WAIT);
+    assert_eq!(started.code, 0, "{started:?}");
+    let updated = container.tell(Verb::Update);
+    assert_eq!(updated.code, 0, "{updated:?}");
     let seen = container.exec("head -c 1 /dev/nvidia0 | od -An -tx1; : > /dev/nvidiactl && echo opened");
     assert_eq!((seen.code, seen.stdout.trim()), (0, "00\nopened"), "{seen:?}");
     container.tell(Verb::Kill("KILL"));
