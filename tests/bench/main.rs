@@ -1,7 +1,8 @@
 //! What gpu-runc adds to a container start: each row as the difference to exec'ing a do-nothing runtime directly.
 //!
 //! Run by hack/bench on the release build. Every pair is measured side by side in this one run, on a bundle in memory; nothing
-//! is judged here. `GPU_RUNC_REFERENCE` names an installed peer (nvidia-container-runtime) to be measured in the same way,
+//! is judged here. `GPU_RUNC_REFERENCE` names an installed peer (nvidia-container-runtime, or nvidia-cdi-hook for whole containers),
+//! to be measured in the same way,
 //! `GPU_RUNC_BENCH_JSON` a file for the numbers, `GPU_RUNC_BINARY` another build of gpu-runc.
 
 #![allow(
@@ -18,6 +19,7 @@
 )]
 
 mod cases;
+mod containers;
 #[path = "../it/hosts.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod hosts;
@@ -39,8 +41,13 @@ fn main() {
     let scratch = tempfile::tempdir_in(memory).expect("a scratch folder");
     let stand_in = measure::stand_in(scratch.path());
     let ours = std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from);
-    let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours)];
-    programs.extend(std::env::var_os("GPU_RUNC_REFERENCE").map(|path| Program::Peer(path.into())));
+    let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours.clone())];
+    let reference = std::env::var_os("GPU_RUNC_REFERENCE").map(PathBuf::from);
+    let (hook, peer) = match reference {
+        Some(path) if path.ends_with("nvidia-cdi-hook") => (Some(path), None),
+        path => (None, path),
+    };
+    programs.extend(peer.map(Program::Peer));
 
     let mut rows = Vec::new();
     println!("{:<48} {:>12} {:>12} {:>10} {:>9}", "added by", "median", "10%..90%", "syscalls", "memory");
@@ -55,8 +62,9 @@ fn main() {
         }
         fs::remove_dir_all(&bundle).expect("the bundle goes");
     }
+    let containers = containers::measure(scratch.path(), &ours, hook.as_deref());
     if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_JSON") {
-        let report = json!({ "pairs": PAIRS, "machine": measure::machine(), "rows": rows });
+        let report = json!({ "pairs": PAIRS, "machine": measure::machine(), "rows": rows, "containers": containers });
         fs::write(path, format!("{report:#}\n")).expect("the report");
     }
 }
