@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use similar::TextDiff;
 
-use super::print;
+use super::{patch, print};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::oci::Spec;
@@ -195,12 +194,7 @@ fn wish(want: &Want) -> String {
 
 /// The difference between two documents, both laid out one member a line so that a person can read it.
 fn unified(before: &str, after: &str) -> String {
-    let (before, after) = (laid_out(before), laid_out(after));
-    TextDiff::from_lines(&before, &after)
-        .unified_diff()
-        .context_radius(2)
-        .header("config.json", "config.json, edited")
-        .to_string()
+    patch::unified(&laid_out(before), &laid_out(after), ("config.json", "config.json, edited"))
 }
 
 /// White space is all that this changes: numbers and escapes stay as written.

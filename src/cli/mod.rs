@@ -13,6 +13,7 @@ mod generate;
 mod identify;
 mod list;
 mod naming;
+mod patch;
 mod runtime;
 mod system;
 

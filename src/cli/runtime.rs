@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use similar::TextDiff;
 
-use super::print;
+use super::{patch, print};
 use crate::configure::{self, Change, Engine, Plan, Runtime, detect, place, restart};
 use crate::error::{Error, Result};
 
@@ -130,5 +129,5 @@ fn diff(change: &Change) -> String {
     let side = |text: &Option<String>| if text.is_some() { path.clone() } else { "/dev/null".to_owned() };
     let (before, after) = (change.before.as_deref().unwrap_or_default(), change.after.as_deref().unwrap_or_default());
     let (old, new) = (side(&change.before), side(&change.after));
-    TextDiff::from_lines(before, after).unified_diff().header(&old, &new).to_string()
+    patch::unified(before, after, (&old, &new))
 }
