@@ -52,6 +52,13 @@ pub(super) struct Generate {
     /// What to write; without it, what the name of the file says, else json for files and yaml for stdout
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// The program on this machine that does in containers what files cannot say (the linker's cache, forward compatibility); without
+    /// it, the installed gpu-runc, if any
+    #[arg(long, value_name = "FILE")]
+    hook_path: Option<String>,
+    /// Name no such program: programs in containers find the libraries where their image looks anyway
+    #[arg(long, conflicts_with = "hook_path")]
+    no_hooks: bool,
     /// Write nothing; print what would be written, and where on stderr
     #[arg(long)]
     dry_run: bool,
@@ -156,14 +163,35 @@ impl Generate {
             false => Vec::new(),
         };
         let wants = |_: &Kind, name: &str| name != "all" || !self.no_all_device;
+        let hooks = self.hook_program(machine.host)?;
         // Every device has to be looked at for its names.
         let spec = generate::spec(
             vendor,
             kind,
             machine,
-            Wish { wants: &wants, names: &names, chosen: &Chosen::new(vendor, None), nodes: By::Path, hooks: None },
+            Wish {
+                wants: &wants,
+                names: &names,
+                chosen: &Chosen::new(vendor, None),
+                nodes: By::Path,
+                hooks: hooks.as_deref(),
+            },
         );
         Ok(spec?.filter(|spec| !spec.devices.is_empty()))
+    }
+
+    /// The program for the hooks of a file, as engines on this machine find it.
+    fn hook_program(&self, host: &Host) -> Result<Option<String>> {
+        const INSTALLED: [&str; 2] = ["/usr/local/bin/gpu-runc", "/usr/bin/gpu-runc"];
+        if self.no_hooks || self.hook_path.is_some() {
+            return Ok(self.hook_path.clone());
+        }
+        for path in INSTALLED {
+            if host.find(Path::new(path))?.is_some() {
+                return Ok(Some(path.to_owned()));
+            }
+        }
+        Ok(None)
     }
 
     /// An id that no device has is most likely a mistake.

@@ -89,6 +89,41 @@ fn devices_and_their_names_are_chosen() {
 }
 
 #[test]
+fn a_file_names_the_program_that_does_what_it_cannot_say() {
+    let Some(host) = machine(&["nvidia-h100-8"]) else { return };
+    let hooks = |args: &[&str]| {
+        let text = generate(host.path(), &[&["--output", "-", "--format", "json"], args].concat()).unwrap();
+        let spec: Value = serde_json::from_str(&text).unwrap();
+        spec["containerEdits"]["hooks"].as_array().cloned().unwrap_or_default()
+    };
+    let named = |hooks: &[Value]| hooks.iter().map(|hook| hook["args"][1].clone()).collect::<Vec<_>>();
+    assert_eq!(hooks(&[]), [json!(null); 0], "nothing is installed");
+    let names =
+        ["update-ldcache", "enable-cuda-compat", "disable-device-node-modification", "update-application-profile"];
+    let given = hooks(&["--hook-path", "/opt/nvidia-cdi-hook"]);
+    assert_eq!((named(&given), &given[0]["path"]), (names.map(Value::from).to_vec(), &json!("/opt/nvidia-cdi-hook")));
+    assert!(given.iter().all(|hook| hook["env"].as_array().is_some_and(|env| !env.is_empty())), "{given:?}");
+    let folders = ["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib/x86_64-linux-gnu", "--folder"];
+    assert!(given[0]["args"].as_array().unwrap().starts_with(&folders.map(Value::from)), "{}", given[0]);
+
+    fs::write(host.path().join("usr/bin/gpu-runc"), "").unwrap();
+    assert_eq!(
+        hooks(&[])[1]["args"],
+        json!(["nvidia-cdi-hook", "enable-cuda-compat", "--host-driver-version=550.54.15"])
+    );
+    assert_eq!(hooks(&[])[1]["path"], "/usr/bin/gpu-runc");
+    assert_eq!(hooks(&["--no-hooks"]), [json!(null); 0]);
+    // What gpu-runc itself reads there it does from outside.
+    generate(host.path(), &[]).unwrap();
+    let container = create(host.path(), &["NVIDIA_VISIBLE_DEVICES=1"]).unwrap();
+    assert!(container.get("hooks").is_none(), "{container}");
+
+    let Some(amd) = machine(&["amd-mi300x-8"]) else { return };
+    let text = generate(amd.path(), &["--output", "-", "--hook-path", "/opt/hook"]).unwrap();
+    assert!(!text.contains("hooks"), "what needs none has none");
+}
+
+#[test]
 fn nothing_is_written_that_would_clash_or_when_only_asked_what_would_be() {
     let Some(host) = machine(&["nvidia-h100-8"]) else { return };
     let output = ctk(host.path(), &["cdi", "generate", "--dry-run"]);
