@@ -58,8 +58,10 @@ fn add_folder(
     chosen: &Chosen<'_>,
     mounts: &mut Mounts,
 ) -> Result<()> {
-    let Some(names) = root.names(folder)? else { return Ok(()) };
     let is_library = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+    // A library folder has thousands of names; only these can be the driver's, or links to them.
+    let may_be = |name: &str, is_link: bool| (is_link && linked_name(name).is_some()) || is_library(name);
+    let Some(names) = root.names(folder, may_be)? else { return Ok(()) };
     let mut libraries: Vec<(&str, bool)> =
         names.iter().filter(|(name, _)| is_library(name) && is_needed(rule, name, chosen)).collect();
     libraries.sort_unstable();

@@ -16,23 +16,25 @@ pub struct Names {
 }
 
 impl Names {
-    /// Reads all of `folder`, which is open for reading; an error where it has more than `most` names. Those that are not UTF-8
-    /// are left out: nothing that is looked for has one.
-    pub fn read(folder: &OwnedFd, most: usize) -> nix::Result<Self> {
+    /// Reads those names of `folder`, which is open for reading, that `keep` wants; it is told whether each is a link. An error where
+    /// these are more than `most`. Names that are not UTF-8 are left out: nothing that is looked for has one.
+    pub fn read(folder: &OwnedFd, most: usize, keep: impl Fn(&str, bool) -> bool) -> nix::Result<Self> {
         const PIECE: usize = 1 << 15;
         let mut names = Names::default();
         let mut buffer = Vec::with_capacity(PIECE);
         let mut entries = RawDir::new(folder, buffer.spare_capacity_mut());
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(|cause| Errno::from_raw(cause.raw_os_error()))?;
+            let is_link = entry.file_type() == FileType::Symlink;
             if let Ok(name) = entry.file_name().to_str()
                 && !matches!(name, "." | "..")
+                && keep(name, is_link)
             {
                 if names.entries.len() == most {
                     return Err(Errno::EFBIG);
                 }
                 names.text.push_str(name);
-                names.entries.push((names.text.len(), entry.file_type() == FileType::Symlink));
+                names.entries.push((names.text.len(), is_link));
             }
         }
         Ok(names)

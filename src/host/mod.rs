@@ -132,18 +132,17 @@ impl Host {
 
     /// The names of those entries of the folder at `path` that `keep` wants, in order.
     pub fn list(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Vec<String>>> {
-        Ok(self.names(path)?.map(|names| {
-            let mut kept: Vec<String> =
-                names.iter().map(|(name, _)| name).filter(|name| keep(name)).map(str::to_owned).collect();
+        Ok(self.names(path, |name, _| keep(name))?.map(|names| {
+            let mut kept: Vec<String> = names.iter().map(|(name, _)| name.to_owned()).collect();
             kept.sort_unstable();
             kept
         }))
     }
 
-    /// The names of all entries of the folder at `path`.
-    pub fn names(&self, path: &Path) -> Result<Option<Names>> {
+    /// The names of those entries of the folder at `path` that `keep` wants, which is told whether each is a link.
+    pub fn names(&self, path: &Path, keep: impl Fn(&str, bool) -> bool) -> Result<Option<Names>> {
         let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
-        let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder, usize::MAX)).transpose());
+        let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder, usize::MAX, keep)).transpose());
         names.map_err(|cause| self.failed("list", path, cause))
     }
 
@@ -304,7 +303,7 @@ mod tests {
         assert_eq!(list("/", |_| true), Some(vec!["a".to_owned(), "b".to_owned()]));
         assert_eq!(list("/", |name| name == "b"), Some(vec!["b".to_owned()]));
         assert_eq!(list("/absent", |_| true), None);
-        let names = host.names(Path::new("/")).unwrap().unwrap();
+        let names = host.names(Path::new("/"), |_, _| true).unwrap().unwrap();
         let links: Vec<_> = names.iter().filter(|(_, is_link)| *is_link).collect();
         assert_eq!(links, [("a", true)]);
         for number in 0..3000 {

@@ -72,71 +72,72 @@ impl<'a> Cache<'a> {
             }
         }
         hwcaps.sort_unstable();
-        let mut strings = Strings { at: HEADER + self.libraries.len() * ENTRY, ..Strings::default() };
-        let mut entries = Vec::with_capacity(self.libraries.len() * ENTRY);
+        // Everything has its place before anything is written: entries, then the texts that they name, then the sections.
+        let count = self.libraries.len();
+        let texts = HEADER + count * ENTRY;
+        let length = |library: &Library<'_>| library.path.len() + library.name.len() + 2;
+        let mut bytes = Vec::with_capacity(texts + self.libraries.iter().map(length).sum::<usize>() + 4096);
+        bytes.resize(HEADER, 0);
+        let mut end = texts;
         for library in &self.libraries {
+            let path = end;
+            end += library.path.len() + 1;
+            // A library's name is mostly the end of its path.
+            let name = match before_name(library) {
+                Some(before) => path + before,
+                None => {
+                    let name = end;
+                    end += library.name.len() + 1;
+                    name
+                }
+            };
             let capabilities = match &library.processors {
                 Processors::Bits(bits) => *bits,
                 Processors::Named(name) => {
-                    NAMED
-                        | hwcaps
-                            .iter()
-                            .position(|known| known == name)
-                            .and_then(|at| u64::try_from(at).ok())
-                            .unwrap_or(0)
+                    let place = hwcaps.iter().position(|known| known == name);
+                    NAMED | place.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
                 }
             };
-            let (name, path) = strings.add(library);
-            for word in [library.flags, name, path, 0] {
-                entries.extend(word.to_le_bytes());
-            }
-            entries.extend(capabilities.to_le_bytes());
+            bytes.extend(library.flags.to_le_bytes());
+            bytes.extend([word(name), word(path), word(0)].as_flattened());
+            bytes.extend(capabilities.to_le_bytes());
         }
-        let named: Vec<u8> = hwcaps.iter().flat_map(|name| strings.offset(name).to_le_bytes()).collect();
+        for library in &self.libraries {
+            let name = before_name(library).is_none().then_some(&library.name);
+            for text in std::iter::once(&library.path).chain(name) {
+                bytes.extend(text.as_bytes());
+                bytes.push(0);
+            }
+        }
+        let mut named = Vec::with_capacity(hwcaps.len() * 4);
+        for name in hwcaps {
+            named.extend(word(bytes.len()));
+            bytes.extend(name.as_bytes());
+            bytes.push(0);
+        }
+        let texts_length = bytes.len() - texts;
         let mut sections = self.sections.clone();
         if !named.is_empty() {
             sections.push((HWCAPS, named.into()));
             sections.sort_by_key(|(tag, _)| *tag);
         }
-        let end = (HEADER + entries.len() + strings.bytes.len()).next_multiple_of(4);
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(word(self.libraries.len()));
-        bytes.extend(word(strings.bytes.len()));
-        const LITTLE_ENDIAN: u32 = 2;
-        bytes.extend(LITTLE_ENDIAN.to_le_bytes());
-        bytes.extend(word(if sections.is_empty() { 0 } else { end }));
-        bytes.resize(HEADER, 0);
-        bytes.extend(entries);
-        bytes.extend(strings.bytes);
+        let end = bytes.len().next_multiple_of(4);
+        let extension = if sections.is_empty() { 0 } else { end };
         if !sections.is_empty() {
             bytes.resize(end, 0);
             bytes.extend(extension_bytes(end, &sections));
         }
+        const LITTLE_ENDIAN: usize = 2;
+        let header = [word(count), word(texts_length), word(LITTLE_ENDIAN), word(extension)];
+        let header = MAGIC.iter().chain(header.as_flattened());
+        bytes.iter_mut().zip(header).for_each(|(byte, value)| *byte = *value);
         bytes
     }
 }
 
-/// Strings of a file that is written.
-#[derive(Default)]
-struct Strings {
-    at: usize,
-    bytes: Vec<u8>,
-}
-
-impl Strings {
-    fn offset(&mut self, text: &str) -> u32 {
-        let at = self.at + self.bytes.len();
-        self.bytes.extend(text.as_bytes());
-        self.bytes.push(0);
-        u32::try_from(at).unwrap_or(u32::MAX)
-    }
-
-    /// The offsets of a library's name and path, of which the one is mostly the end of the other.
-    fn add(&mut self, library: &Library<'_>) -> (u32, u32) {
-        let path = self.offset(&library.path);
-        let before = library.path.strip_suffix(&*library.name).and_then(|before| u32::try_from(before.len()).ok());
-        (before.map_or_else(|| self.offset(&library.name), |before| path + before), path)
-    }
+/// The length of a library's path before its name, where the one ends in the other.
+fn before_name(library: &Library<'_>) -> Option<usize> {
+    library.path.strip_suffix(&*library.name).map(str::len)
 }
 
 /// What begins with the header of today's format. Older files have it behind one of 12-byte entries.

@@ -78,17 +78,30 @@ impl<'a> Cache<'a> {
         if new.iter().enumerate().all(is_found) {
             return false;
         }
-        // From the last to the first, each before what is there: so they keep their order.
-        for library in new.into_iter().rev() {
-            let same_name = self.place(&library);
-            let neighbours = self.libraries.iter().skip(same_name).take_while(|other| other.name == library.name);
-            if let Some(known) = neighbours.into_iter().position(|other| *other == library) {
-                self.libraries.remove(same_name + known);
+        // Those that are there already get another place.
+        let is_there = |library: &Library<'a>| {
+            let same_name = self.place(library);
+            let mut neighbours = self.libraries.iter().skip(same_name).take_while(|other| other.name == library.name);
+            neighbours.position(|other| other == library).map(|at| same_name + at)
+        };
+        let moved: Vec<usize> = new.iter().filter_map(is_there).collect();
+        let place =
+            |library: &Library<'a>| self.libraries.partition_point(|other| in_search_order(other, library).is_lt());
+        let mut placed: Vec<(usize, Library<'a>)> = new.into_iter().map(|library| (place(&library), library)).collect();
+        // Of several for one place, the first stays first.
+        placed.sort_by(|(a, x), (b, y)| a.cmp(b).then_with(|| in_search_order(x, y)));
+        let mut placed = placed.into_iter().peekable();
+        let known = std::mem::take(&mut self.libraries);
+        self.libraries.reserve(known.len() + placed.len());
+        for (at, library) in known.into_iter().enumerate() {
+            while let Some((_, new)) = placed.next_if(|(place, _)| *place <= at) {
+                self.libraries.push(new);
             }
-            let is_before = |other: &Library<'_>| in_search_order(other, &library).is_lt();
-            let place = self.libraries.partition_point(is_before);
-            self.libraries.insert(place, library);
+            if !moved.contains(&at) {
+                self.libraries.push(library);
+            }
         }
+        self.libraries.extend(placed.map(|(_, library)| library));
         true
     }
 

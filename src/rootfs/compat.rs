@@ -25,7 +25,7 @@ struct Note {
 pub(super) fn folder(root: &ContainerRoot, rule: &Compat, versions: &Versions) -> Result<Option<PathBuf>> {
     let folder = if versions.folder.is_empty() { rule.folder } else { &versions.folder };
     let Some(folder) = root.real(Path::new(folder)) else { return Ok(None) };
-    let Some(names) = root.names(&folder)? else { return Ok(None) };
+    let Some(names) = root.names(&folder, |name| name.starts_with(rule.library))? else { return Ok(None) };
     let version =
         |name: &str| name.strip_prefix(rule.library).filter(|version| version.contains('.')).map(str::to_owned);
     let found: Vec<String> = names.iter().filter_map(|(name, _)| version(name)).collect();

@@ -107,8 +107,8 @@ pub(super) fn shown<'a>(mounts: &'a [Mount], links: &'a [Link]) -> Result<Vec<Li
 /// under these names are made where there are none.
 pub(super) fn in_folder(root: &ContainerRoot, folder: &Path) -> Result<Vec<Library<'static>>> {
     let Some(folder) = root.real(folder) else { return Ok(Vec::new()) };
-    let Some(found) = root.names(&folder)? else { return Ok(Vec::new()) };
-    let mut own: Vec<&str> = found.iter().map(|(name, _)| name).filter(|name| names::library(name).is_some()).collect();
+    let Some(found) = root.names(&folder, |name| names::library(name).is_some())? else { return Ok(Vec::new()) };
+    let mut own: Vec<&str> = found.iter().map(|(name, _)| name).collect();
     // Of two files of one name the later counts, where no link tells.
     own.sort_unstable();
     let mut by_name: BTreeMap<String, (&str, u32)> = BTreeMap::new();

@@ -227,7 +227,7 @@ fn tell(root: &ContainerRoot, profile: &Profile, nodes: &[DeviceNode]) -> Result
 /// The nodes that `profile` counts, as they are in the root.
 fn nodes_in(root: &ContainerRoot, profile: &Profile) -> Result<Vec<DeviceNode>> {
     let Some((folder, _)) = profile.nodes.rsplit_once('/') else { return Ok(Vec::new()) };
-    let names = root.names(Path::new(folder))?.unwrap_or_default();
+    let names = root.names(Path::new(folder), |_| true)?.unwrap_or_default();
     let node = |name: &str| DeviceNode { path: format!("{folder}/{name}"), ..DeviceNode::default() };
     Ok(names.iter().map(|(name, _)| node(name)).collect())
 }

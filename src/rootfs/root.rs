@@ -83,13 +83,15 @@ impl ContainerRoot {
         }
     }
 
-    /// The names in the folder at `path`. An error where there are more than any image has.
-    pub(super) fn names(&self, path: &Path) -> Result<Option<Names>> {
+    /// Those names in the folder at `path` that `keep` wants. An error where these are more than any image has.
+    pub(super) fn names(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Names>> {
         const MOST: usize = 1 << 16;
         let failed = |cause: Errno| self.failed("list", path, cause);
         match self.open_in(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            folder => folder.and_then(|folder| Names::read(&folder, MOST)).map(Some).map_err(failed),
+            folder => {
+                folder.and_then(|folder| Names::read(&folder, MOST, |name, _| keep(name))).map(Some).map_err(failed)
+            }
         }
     }
 

@@ -140,7 +140,8 @@ fn eight_gpus(folder: &Path) -> Value {
             "deviceNodes": control.map(node),
             "mounts": (0..60).map(mount).collect::<Vec<_>>(),
             "hooks": [
-                hook(&["nvidia-cdi-hook", "create-symlinks", "--link", "libcuda.so.1::/usr/lib/x86_64-linux-gnu/libcuda.so"]),
+                hook(&["nvidia-cdi-hook", "create-symlinks", "--link", "libcuda.so.1::/usr/lib/x86_64-linux-gnu/libcuda.so",
+                       "--link", "libnvidia-some-library-00.so.590.44.01::/usr/lib/x86_64-linux-gnu/libnvidia-some-library-00.so.1"]),
                 hook(&["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib/x86_64-linux-gnu"]),
             ],
         },
