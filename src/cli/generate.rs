@@ -36,7 +36,7 @@ pub(super) struct Generate {
         value_delimiter = ','
     )]
     naming: Vec<Naming>,
-    /// Do not add the device \"all\"
+    /// Do not add the device "all"
     #[arg(long)]
     no_all_device: bool,
     /// The root of the driver's files, in place of the configured one
