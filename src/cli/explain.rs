@@ -86,9 +86,10 @@ fn read(bundle: &Path) -> Result<Bundle> {
 }
 
 fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
-    match Request::from_spec(&spec.view(), &config.policy, vendors) {
+    let view = spec.view();
+    match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
-            let granted = decide(spec, &request, config, vendors);
+            let granted = decide(&view, &request, config, vendors);
             let outcome = granted.and_then(|granted| Ok((edited(spec, &request, &granted.edits)?, granted)));
             Story { outcome: outcome.map(|(text, granted)| (granted, text)), request: Some(request) }
         }

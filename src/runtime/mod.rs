@@ -30,8 +30,8 @@ use crate::config::Config;
 use crate::devfs::char_links;
 use crate::error::{Error, Plain, Result};
 use crate::host::Host;
-use crate::oci::Spec;
 use crate::oci::apply::Changes;
+use crate::oci::{Spec, View};
 use crate::request::Request;
 use crate::rootfs::{self, Prepared, Work, arguments};
 use crate::vendor::Vendors;
@@ -71,7 +71,8 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     let spec = Spec::parse(bundle.text(), bundle.path())?;
     let vendors = Vendors::with(&config.vendor);
     let known = *vendors.as_ref().unwrap_or(&Vendors::known());
-    let request = Request::from_spec(&spec.view(), &config.policy, known);
+    let view = spec.view();
+    let request = Request::from_spec(&view, &config.policy, known);
     if let Ok(None) = request {
         return Ok(());
     }
@@ -83,10 +84,10 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     for refusal in &request.refusals {
         log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
     }
-    let mut granted = decide(&spec, &request, config, known)?;
+    let mut granted = decide(&view, &request, config, known)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root().map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
-    granted.notes.extend(in_root(&rootfs, &spec, &mut granted.edits, &granted.work));
+    granted.notes.extend(in_root(&rootfs, &view, &mut granted.edits, &granted.work));
     for note in &granted.notes {
         log::warn!("container={container} {note}");
     }
@@ -106,9 +107,9 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
 }
 
 /// What `request` gets on this machine. Reads CDI files and the machine, writes nothing: `gpu-ctk explain` asks the same.
-pub fn decide(spec: &Spec<'_>, request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
+pub fn decide(view: &View<'_>, request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
     let mut granted = grant(request, config, vendors)?;
-    granted.work.has_params &= config.inject.params && spec.view().makes_nodes;
+    granted.work.has_params &= config.inject.params && view.makes_nodes;
     if let Some(driver) = granted.work.driver.filter(|_| granted.work.has_params) {
         granted.work.has_params = params::matter(driver, &granted.edits, &Host::open(&config.host.root)?)?;
     }
@@ -122,8 +123,7 @@ pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Res
 }
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
-fn in_root(rootfs: &Path, spec: &Spec<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
-    let view = spec.view();
+fn in_root(rootfs: &Path, view: &View<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
     let taken: Vec<&str> = view.mounts.iter().map(|mount| &*mount.destination).collect();
     let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, work, edits, &taken);
     edits.mounts.extend(mounts);
