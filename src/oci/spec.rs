@@ -120,6 +120,7 @@ fn mount(raw: &str) -> Option<MountView<'_>> {
     Some(MountView {
         destination: object.get("destination").and_then(string)?,
         source: object.get("source").and_then(string).unwrap_or_default(),
+        is_read_only: object.get("options").and_then(elements).unwrap_or_default().contains(&"\"ro\""),
     })
 }
 

@@ -27,6 +27,8 @@ pub struct MountView<'a> {
     pub destination: Cow<'a, str>,
     /// What is mounted; empty when absent.
     pub source: Cow<'a, str>,
+    /// Whether nothing can be written there.
+    pub is_read_only: bool,
 }
 
 /// One entry of one of the lists in `hooks`.

@@ -21,7 +21,11 @@ fn view<'a>(container: &[&'a str]) -> View<'a> {
             let (stage, index) = ("prestart".into(), view.hooks.len());
             view.hooks.push(HookView { stage, index, path: args[0].clone(), args });
         } else if part.starts_with('/') {
-            view.mounts.push(MountView { destination: part.into(), source: "/dev/null".into() });
+            view.mounts.push(MountView {
+                destination: part.into(),
+                source: "/dev/null".into(),
+                ..MountView::default()
+            });
         } else {
             view.env.push(part.into());
         }

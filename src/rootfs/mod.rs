@@ -12,6 +12,7 @@ mod absorb;
 pub mod arguments;
 mod compat;
 mod folder;
+mod hidden;
 mod linker;
 mod links;
 pub mod root;
@@ -24,7 +25,7 @@ pub use sonames::unlinked;
 pub use work::{Link, Versions, Work};
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::sys::stat::Mode;
@@ -32,9 +33,11 @@ use nix::sys::stat::Mode;
 use crate::cdi::{ContainerEdits, DeviceNode, Mount};
 use crate::error::Result;
 use crate::ldcache::{Library, names};
+use crate::oci::view::MountView;
 use crate::vendor::hooks::Profile;
 
 use folder::Over;
+use hidden::Hidden;
 use root::ContainerRoot;
 
 /// What became of the work.
@@ -48,9 +51,9 @@ pub struct Prepared {
     pub hook: Work,
 }
 
-/// Does `work` in the container's root at `rootfs`, and lets its programs find the libraries that `edits` mount. `taken` are the
-/// places where the container has mounts of its own: what they hide cannot be done from here.
-pub fn prepare(rootfs: &Path, work: &Work, edits: &ContainerEdits, taken: &[&str]) -> Prepared {
+/// Does `work` in the container's root at `rootfs`, and lets its programs find the libraries that `edits` mount. `own` are the
+/// mounts that the container has of its own: what they hide cannot be done from here.
+pub fn prepare(rootfs: &Path, work: &Work, edits: &ContainerEdits, own: &[MountView<'_>]) -> Prepared {
     let mut prepared = Prepared::default();
     prepared.hook.driver = work.driver;
     prepared.hook.has_params = work.has_params;
@@ -65,7 +68,7 @@ pub fn prepare(rootfs: &Path, work: &Work, edits: &ContainerEdits, taken: &[&str
             return prepared;
         }
     };
-    let hidden = Hidden::new(&root, taken, edits);
+    let hidden = Hidden::new(&root, own, edits);
     make_links(&root, work, edits, &hidden, &mut prepared);
     find_libraries(&root, work, edits, &hidden, &mut prepared);
     for (mode, path) in &work.modes {
@@ -139,30 +142,23 @@ fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden:
             },
         };
         for link in links {
-            let instead = || links::mount_instead(link, &work.links, &edits.mounts);
+            let instead = links::mount_instead(link, &work.links, &edits.mounts);
             let made = match &folder {
-                // There it is a mount, or something for the hook.
-                None => match instead() {
-                    Some(mount) => {
-                        prepared.mounts.push(mount);
-                        continue;
-                    }
-                    None => {
-                        prepared.hook.links.push(link.clone());
-                        continue;
-                    }
-                },
+                None if instead.is_none() => {
+                    prepared.hook.links.push(link.clone());
+                    continue;
+                }
+                None => Err(format!("{} is in a mount of the container's own, and left out", link.place)),
                 Some(Err(error)) => Err(error.to_string()),
                 Some(Ok(folder)) => {
-                    let instead = instead();
                     let over = if instead.is_some() { Over::Nothing } else { Over::Files };
                     make(root, folder, link, over).map_err(|error| error.to_string())
                 }
             };
-            if let Err(error) = made {
-                match instead() {
+            if let Err(why) = made {
+                match instead.filter(|mount| hidden.takes_mounts(Path::new(&mount.container_path))) {
                     Some(mount) => prepared.mounts.push(mount),
-                    None => prepared.notes.push(error),
+                    None => prepared.notes.push(why),
                 }
             }
         }
@@ -238,27 +234,4 @@ fn mode_of(bits: u32) -> Mode {
 
 fn unfound(error: &crate::error::Error) -> String {
     format!("programs of the container may not find the driver's libraries: {error}")
-}
-
-/// The places in a root that are not seen in the container, because something is mounted over them.
-struct Hidden(Vec<PathBuf>);
-
-impl Hidden {
-    /// Those below the container's own mounts, `taken`, and below the folders that `edits` mount.
-    fn new(root: &ContainerRoot, taken: &[&str], edits: &ContainerEdits) -> Self {
-        // Images do not have links there, and nothing is done there.
-        const OF_THE_KERNEL: [&str; 3] = ["/proc", "/sys", "/dev"];
-        let of_the_kernel = |path: &Path| OF_THE_KERNEL.iter().any(|folder| path.starts_with(folder));
-        let own = taken.iter().map(Path::new).filter(|place| *place != Path::new("/"));
-        let own = own.map(|place| match of_the_kernel(place) {
-            true => place.to_owned(),
-            false => root.real(place).unwrap_or_else(|| place.to_owned()),
-        });
-        let ours = edits.mounts.iter().map(|mount| PathBuf::from(&mount.container_path));
-        Hidden(own.chain(ours).collect())
-    }
-
-    fn hides(&self, path: &Path) -> bool {
-        self.0.iter().any(|place| path.starts_with(place))
-    }
 }

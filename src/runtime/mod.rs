@@ -124,8 +124,7 @@ pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Res
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
 fn in_root(rootfs: &Path, view: &View<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
-    let taken: Vec<&str> = view.mounts.iter().map(|mount| &*mount.destination).collect();
-    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, work, edits, &taken);
+    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, work, edits, &view.mounts);
     edits.mounts.extend(mounts);
     if !hook.is_nothing() {
         match exec::own_path() {

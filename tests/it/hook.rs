@@ -351,11 +351,18 @@ fn where_a_mount_hides_the_place_the_one_hook_does_the_same() {
     assert!(!machine.scratch.path("mark").exists(), "a hook was run");
     assert!(!preloaded.exists(), "a library of the image was loaded on the machine");
 
-    // A place of libraries that is hidden is no place for links: they are mounts then.
+    // A place of libraries that is hidden is no place for links: they are mounts then, where there is a place for these.
     let libraries = machine.scratch.path("libraries");
     fs::create_dir(&libraries).unwrap();
-    let mount = json!({"destination": DRIVER_FOLDER, "type": "bind", "source": libraries, "options": ["rbind"]});
-    assert_eq!(machine.prints("LD_PRELOAD= asks", &[mount]).trim(), "550");
+    let mount = |option: &str| json!({"destination": DRIVER_FOLDER, "type": "bind", "source": libraries, "options": ["rbind", option]});
+    for name in ["libcuda.so.1", "libcuda.so.550.54.15"] {
+        fs::write(libraries.join(name), "").unwrap();
+    }
+    assert_eq!(
+        machine.prints("LD_PRELOAD= asks; ls /usr/lib64", &[mount("ro")]).split_whitespace().collect::<Vec<_>>(),
+        ["550", "libcuda.so.1", "libcuda.so.550.54.15"]
+    );
+    assert_eq!(machine.prints("LD_PRELOAD= asks", &[mount("rw")]).trim(), "550");
     assert_eq!(machine.hooks(), Vec::<Value>::new());
     let config: Value = serde_json::from_str(&machine.scratch.read("bundle/config.json")).unwrap();
     let places: Vec<_> =

@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 
 use gpu_runc::cdi::{ContainerEdits, Mount};
 use gpu_runc::ldcache::Cache;
+use gpu_runc::oci::view::MountView;
 use gpu_runc::rootfs::{self, Work};
 use tempfile::TempDir;
 
@@ -64,8 +65,13 @@ fn container(folder: &str) -> Option<Container> {
 }
 
 /// What is said when nothing but the libraries of `edits` is to be prepared.
-fn notes(root: &Path, edits: &ContainerEdits, taken: &[&str]) -> Vec<String> {
-    rootfs::prepare(root, &Work::default(), edits, taken).notes
+fn notes(root: &Path, edits: &ContainerEdits) -> Vec<String> {
+    rootfs::prepare(root, &Work::default(), edits, &[]).notes
+}
+
+/// A mount of the container's own.
+fn over(place: &str) -> MountView<'_> {
+    MountView { destination: place.into(), ..MountView::default() }
 }
 
 fn mount(from: &str, to: &str) -> Mount {
@@ -84,7 +90,7 @@ impl Container {
     }
 
     fn prepare(&self) {
-        assert_eq!(notes(self.root.path(), &self.edits, &[]), Vec::<String>::new());
+        assert_eq!(notes(self.root.path(), &self.edits), Vec::<String>::new());
     }
 
     fn cache(&self) -> Vec<u8> {
@@ -148,19 +154,19 @@ fn the_cache_of_this_machine_reads_the_same_when_it_is_written_anew() {
 fn a_root_that_is_not_to_be_written_is_left_alone() {
     let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
     let root = tempfile::tempdir().unwrap();
-    assert!(notes(root.path(), &edits, &[]).is_empty());
+    assert!(notes(root.path(), &edits).is_empty());
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "a static program has no linker");
 
     fs::create_dir_all(root.path().join("lib64")).unwrap();
     fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
     for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {
-        let hook = rootfs::prepare(root.path(), &Work::default(), &edits, &["/proc", taken]).hook;
+        let hook = rootfs::prepare(root.path(), &Work::default(), &edits, &["/proc", taken].map(over)).hook;
         assert!(hook.folders == ["/opt/lib"] && !root.path().join("etc").exists(), "{taken}: {hook:?}");
     }
     fs::create_dir(root.path().join("etc")).unwrap();
     for content in ["", "nonsense", "glibc-ld.so.cache1.1"] {
         fs::write(root.path().join("etc/ld.so.cache"), content).unwrap();
-        let said = notes(root.path(), &edits, &[]);
+        let said = notes(root.path(), &edits);
         assert!(said[0].contains("of no known format"), "{content}: {said:?}");
         assert_eq!(fs::read_to_string(root.path().join("etc/ld.so.cache")).unwrap(), content);
     }
@@ -176,11 +182,11 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     for (what, make) in attacks {
         let _ = fs::remove_file(&cache).or_else(|_| fs::remove_dir(&cache));
         make(&cache);
-        let said = notes(root.path(), &edits, &[]);
+        let said = notes(root.path(), &edits);
         // A link to what is not inside is one to nothing, and is replaced.
         assert_eq!(said.len(), usize::from(!what.contains("procfs")), "{what}: {said:?}");
     }
     fs::remove_file(&cache).unwrap();
-    assert_eq!(notes(&root.path().join("absent"), &edits, &[]).len(), 1);
-    assert_eq!(notes(Path::new("/"), &edits, &[]).len(), 1, "the machine itself");
+    assert_eq!(notes(&root.path().join("absent"), &edits).len(), 1);
+    assert_eq!(notes(Path::new("/"), &edits).len(), 1, "the machine itself");
 }
