@@ -49,7 +49,7 @@ fn header(read: Read<'_>) -> Option<(Class, Vec<u8>)> {
 /// The text at an offset, up to its NUL. `None` for what is longer than any name.
 fn text(read: Read<'_>, offset: u64) -> Option<String> {
     // The file may end behind the text.
-    let bytes = (5..=8).rev().find_map(|bits| read(offset, 1 << bits))?;
+    let bytes = (0..=8).rev().find_map(|bits| read(offset, 1 << bits))?;
     let end = bytes.iter().position(|byte| *byte == 0)?;
     std::str::from_utf8(bytes.get(..end)?).ok().map(str::to_owned)
 }

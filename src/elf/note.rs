@@ -29,7 +29,8 @@ pub fn note(read: Read<'_>, section: &str, owner: &str) -> Option<Vec<u8>> {
     let name = bytes.get(HEADER..HEADER.checked_add(name_size)?)?;
     let alignment = usize::try_from(found.alignment).ok()?.max(4);
     let start = HEADER + name_size.checked_next_multiple_of(alignment)?;
-    let content = bytes.get(start..start.checked_add(size)?)?;
+    // Real ones have been seen to promise a little more than there is.
+    let content = bytes.get(start..bytes.len().min(start.checked_add(size)?))?;
     (name.strip_suffix(&[0]).unwrap_or(name) == owner.as_bytes()).then(|| content.to_vec())
 }
 

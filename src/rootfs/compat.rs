@@ -59,9 +59,10 @@ fn is_newer(host: &Versions, version: &str, note: Option<&Note>) -> bool {
     }
 }
 
-/// Reads a note. Its writers differ in the case of its members.
+/// Reads a note. Its writers differ in the case of its members, and in what they end it with.
 fn read(note: &[u8]) -> Option<Note> {
-    let Value::Object(members) = serde_json::from_slice(note.trim_ascii_end()).ok()? else { return None };
+    let text = note.split(|byte| *byte == 0).next()?.trim_ascii();
+    let Value::Object(members) = serde_json::from_slice(text).ok()? else { return None };
     let member = |name: &str| members.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value);
     Some(Note {
         cuda: member("CUDA version").and_then(Value::as_str).unwrap_or_default().to_owned(),
@@ -114,7 +115,7 @@ mod tests {
         for text in [
             &br#"{"format":1,"CUDA version":"12.9","driver":[535,575],"device":[1]}"#[..],
             br#"{"Format":1,"CUDA Version":"12.9","Driver":[535,575]}"#,
-            b"{\"Driver\":[535,575,-1,\"x\"],\"CUDA Version\":\"12.9\"}\n",
+            b"{\"Driver\":[535,575,-1,\"x\"],\"CUDA Version\":\"12.9\"}\n\0\0",
         ] {
             assert_eq!(read(text).as_ref(), Some(&note));
         }

@@ -423,3 +423,36 @@ fn the_low_level_runtimes_start_gpu_runc_under_a_vendors_name() {
         fs::remove_dir_all(root.join("etc/nvidia")).unwrap();
     }
 }
+
+#[test]
+fn real_notes_of_cudas_libraries_are_judged_as_by_nvidias_toolkit() {
+    let Some(fixtures) = crate::fixtures::fixtures("nvidia/compat") else { return };
+    let of = |version: &str| format!("{version}/libcuda.so.{version}");
+    let (old, new) = (of("575.57.08"), of("590.44.01"));
+    let orin = "libcuda.orin.13.2.1.so.1.1".to_owned();
+    for (file, version, flag, comes_first) in [
+        (&old, "575.57.08", "--host-driver-version=570.211.01", true),
+        (&old, "575.57.08", "--host-driver-version=575.10.10", true),
+        (&old, "575.57.08", "--host-driver-version=575.57.08", false),
+        (&old, "575.57.08", "--host-driver-version=590.44.01", false),
+        (&old, "575.57.08", "--host-driver-version=545.23.08", false),
+        (&old, "575.57.08", "--host-cuda-version=12.8", true),
+        (&old, "575.57.08", "--host-cuda-version=12.9", false),
+        (&new, "590.44.01", "--host-driver-version=580.65.06", true),
+        (&new, "590.44.01", "--host-driver-version=560.35.03", false),
+        (&orin, "1.1", "--host-cuda-version=13.1", true),
+        (&orin, "1.1", "--host-cuda-version=13.2", false),
+        (&"libcuda.invalid.json.so.99.88".to_owned(), "99.88", "--host-cuda-version=13.1", false),
+    ] {
+        let scratch = bundle();
+        let root = scratch.path("bundle/rootfs");
+        scratch.write("bundle/rootfs/lib64/ld-linux-x86-64.so.2", "");
+        fs::create_dir_all(root.join("usr/local/cuda/compat")).unwrap();
+        fs::copy(fixtures.join(file), root.join("usr/local/cuda/compat").join(format!("libcuda.so.{version}")))
+            .unwrap();
+        let output = hook(&scratch, "nvidia-cdi-hook", &["enable-cuda-compat", flag]);
+        assert!(output.status.success(), "{output:?}");
+        let drop_in = scratch.read("bundle/rootfs/etc/ld.so.conf.d/00-gpu-runc.conf");
+        assert_eq!(drop_in.contains("/usr/local/cuda/compat\n"), comes_first, "{file} {flag}: {drop_in}");
+    }
+}
