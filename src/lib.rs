@@ -32,7 +32,7 @@
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache   elf       the formats
 //! program                         asks other programs, never while a container starts
-//! error   log   config
+//! error   log   config   trust
 //! ```
 
 pub mod cdi;
@@ -55,4 +55,5 @@ pub mod request;
 pub mod resolve;
 pub mod rootfs;
 pub mod runtime;
+pub mod trust;
 pub mod vendor;

@@ -12,8 +12,8 @@ use nix::dir::{Dir, Type};
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
-use super::trust::Reader;
 use crate::error::reason;
+use crate::trust::Reader;
 
 /// The largest file that is read, in bytes. The largest that are known have a few hundred KiB.
 const LARGEST: usize = 8 << 20;

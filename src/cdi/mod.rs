@@ -31,7 +31,6 @@ mod outline;
 pub mod registry;
 pub mod spec;
 mod text;
-mod trust;
 pub mod validate;
 pub mod version;
 pub mod write;

@@ -12,9 +12,9 @@ use super::file::SpecDir;
 use super::name::{Kind, QualifiedName};
 use super::outline::Wants;
 use super::spec::{ContainerEdits, Spec};
-use super::trust::Reader;
 use super::{text, validate};
 use crate::error::Error;
+use crate::trust::Reader;
 
 /// What the spec directories say.
 #[derive(Debug, Default)]

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use fault::line_of;
 
 use crate::error::{Error, Result};
+use crate::trust::Reader;
 use fault::syntax;
 
 /// Where the configuration is unless [`VARIABLE`] names another file.
@@ -240,9 +241,17 @@ impl Config {
         std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map_or_else(|| PATH.into(), PathBuf::from)
     }
 
-    /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error.
+    /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error, and one that others than root, or
+    /// than who reads, could have written.
     pub fn load(path: &Path) -> Result<Self> {
-        read(path)?.map_or_else(|| Ok(Config::default()), |text| Config::parse(&text, path))
+        let Some(file) = open(path)? else { return Ok(Config::default()) };
+        let stat = nix::sys::stat::fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?;
+        match Reader::current().distrusts(path, &stat) {
+            Some(why) => {
+                Err(Error::Config { path: path.to_owned(), line: None, message: format!("not believed: {why}") })
+            }
+            None => Config::parse(&text_of(file, path)?, path),
+        }
     }
 
     /// Reads `text`; `path` is for messages. Errors name the line, and for an unknown key the nearest known one.
@@ -281,19 +290,22 @@ impl Config {
 ///
 /// [`Error::Io`] for a file that cannot be read, or is no text.
 pub fn read(path: &Path) -> Result<Option<String>> {
-    let failed = |cause| Error::io("read", path, cause);
-    let mut bytes = Vec::with_capacity(4096);
-    match open(path) {
-        Ok(file) => file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(cause) => return Err(failed(cause)),
-    };
-    String::from_utf8(bytes).map(Some).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))
+    open(path)?.map(|file| text_of(file, path)).transpose()
 }
 
-#[allow(clippy::disallowed_methods, reason = "the one file that this module reads")]
-fn open(path: &Path) -> io::Result<File> {
-    File::open(path)
+#[allow(clippy::disallowed_methods, reason = "the files that this module reads")]
+fn open(path: &Path) -> Result<Option<File>> {
+    match File::open(path) {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).map_err(|cause| Error::io("read", path, cause)),
+    }
+}
+
+fn text_of(file: File, path: &Path) -> Result<String> {
+    let failed = |cause| Error::io("read", path, cause);
+    let mut bytes = Vec::with_capacity(4096);
+    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))
 }
 
 #[cfg(test)]

@@ -198,3 +198,23 @@ fn what_is_no_configuration_is_said_to_be_none() {
     fs::File::open(&config_json).unwrap().read_to_end(&mut bytes).unwrap();
     assert!(bytes.contains(&0xff), "and it is as it was");
 }
+
+#[test]
+fn a_configuration_that_others_could_have_written_stops_only_who_asks() {
+    let bundle = bundle();
+    let config = bundle.path().join("gpu-runc.toml");
+    fs::write(&config, "runtimes = [\"/bin/true\"]\n").unwrap();
+    fs::set_permissions(&config, fs::Permissions::from_mode(0o666)).unwrap();
+    let output = gpu_runc(bundle.path(), &["create", "c"]);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success()
+            && stderr.contains("gpu-runc.toml: not believed: others than its owner may write to it"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("chmod go-w"), "{stderr}");
+    fs::write(bundle.path().join("config.json"), r#"{"process":{"env":[]}}"#).unwrap();
+    let output = gpu_runc(bundle.path(), &["create", "c"]);
+    // The runtime that the defaults lead to has a word of its own about such a document.
+    assert!(!String::from_utf8(output.stderr).unwrap().contains("believed"));
+}

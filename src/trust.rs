@@ -1,6 +1,7 @@
-//! Whether a CDI file may be believed: its hooks run as root on the host, so nobody but root may have written it.
+//! Whether a CDI file, or our configuration, may be believed: they name programs that run as root on the host, so nobody but root may
+//! have written them.
 //!
-//! Pure but for [`Reader::current`]. The Go library checks nothing of this.
+//! Pure but for [`Reader::current`]. The Go library of CDI checks nothing of this.
 
 use std::path::Path;
 
@@ -8,13 +9,13 @@ use nix::sys::stat::FileStat;
 
 /// Who reads, as far as it decides whom to trust.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reader {
+pub struct Reader {
     uid: u32,
 }
 
 /// Owner, group and mode of a file or directory.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Writers {
+struct Writers {
     uid: u32,
     gid: u32,
     mode: u32,
@@ -27,12 +28,12 @@ const EVERYBODY: [&str; 3] = ["0", "0", "4294967295"];
 
 impl Reader {
     /// This process.
-    pub(super) fn current() -> Self {
+    pub fn current() -> Self {
         Reader { uid: nix::unistd::geteuid().as_raw() }
     }
 
     /// Why a file or directory at `path` that others could have written is not to be believed, and what to do about it.
-    pub(super) fn distrusts(self, path: &Path, stat: &FileStat) -> Option<String> {
+    pub fn distrusts(self, path: &Path, stat: &FileStat) -> Option<String> {
         let mut writers = Writers { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode };
         if [writers.uid, writers.gid].contains(&UNMAPPED) && is_in_user_namespace() {
             writers = writers.with_unmapped_as_root();
