@@ -8,8 +8,7 @@ use crate::cdi::{ContainerEdits, DeviceNode, Hook};
 use crate::vendor::Vendors;
 use crate::vendor::hooks::DriverHooks;
 
-/// Takes the hooks that are known out of `edits`, whose device nodes are complete, and returns what they would do. What edits
-/// themselves can say becomes edits: a link to a device node is another node.
+/// Takes the hooks that are known out of `edits`, and returns what they would do.
 pub fn absorb(edits: &mut ContainerEdits, vendors: Vendors) -> Work {
     let mut work = Work::default();
     edits.hooks.retain(|hook| match understood(hook, vendors) {
@@ -19,6 +18,11 @@ pub fn absorb(edits: &mut ContainerEdits, vendors: Vendors) -> Work {
         }
         None => true,
     });
+    work
+}
+
+/// Takes out of `work` what `edits`, whose device nodes are complete, can say themselves: a link to a device node is another node.
+pub fn as_edits(work: &mut Work, edits: &mut ContainerEdits) {
     let nodes = &mut edits.device_nodes;
     work.links.retain(|link| match node_instead(link, nodes) {
         Some(node) => {
@@ -32,7 +36,6 @@ pub fn absorb(edits: &mut ContainerEdits, vendors: Vendors) -> Work {
         mode == 0o755 && nodes.iter().any(|node| node.path.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
     };
     work.modes.retain(|(mode, path)| !is_made_so(*mode, path));
-    work
 }
 
 fn understood(hook: &Hook, vendors: Vendors) -> Option<Work> {
@@ -115,7 +118,8 @@ mod tests {
             hook("createContainer", "nvidia-cdi-hook", &["", "chmod", "--mode", "755", "--path", "/dev/d"]),
         ];
         let mut edits = ContainerEdits { device_nodes: vec![card.clone()], hooks, ..ContainerEdits::default() };
-        let work = absorb(&mut edits, Vendors::known());
+        let mut work = absorb(&mut edits, Vendors::known());
+        as_edits(&mut work, &mut edits);
         let by_path = DeviceNode {
             path: "/dev/dri/by-path/pci-0000:01:00.0-card".into(),
             host_path: "/dev/dri/card1".into(),

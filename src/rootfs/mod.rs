@@ -19,7 +19,7 @@ pub mod root;
 mod sonames;
 mod work;
 
-pub use absorb::absorb;
+pub use absorb::{absorb, as_edits};
 pub use links::in_place_of;
 pub use sonames::unlinked;
 pub use work::{Link, Versions, Work};

@@ -137,6 +137,7 @@ fn granted(
     }
     let grants = std::mem::take(&mut resolution.grants);
     let mut edits = resolution.edits();
+    rootfs::as_edits(&mut work, &mut edits);
     for mount in &mut edits.mounts {
         mount.host_path = host.real(Path::new(&mount.host_path)).to_string_lossy().into_owned();
     }

@@ -157,6 +157,12 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     assert!(notes(root.path(), &edits).is_empty());
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0, "a static program has no linker");
 
+    fs::create_dir_all(root.path().join("lib")).unwrap();
+    fs::write(root.path().join("lib/ld-musl-x86_64.so.1"), "").unwrap();
+    let said = notes(root.path(), &edits);
+    assert!(said.len() == 1 && said[0].contains("C library is musl"), "{said:?}");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1, "musl's linker has no cache");
+
     fs::create_dir_all(root.path().join("lib64")).unwrap();
     fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
     for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::engine::{Ask, Engine, Grammar, Through, Verb};
 use super::host;
@@ -21,6 +21,7 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
     ("devices can be used under the device cgroup, and no others", device_cgroup),
     ("the driver's environment and mounts are there", environment_and_mounts),
     ("hooks run when they should", hooks),
+    ("what vendors leave to hooks is done without them", vendors_hooks),
     ("every way of asking is understood", ways_of_asking),
     ("a container on a terminal stays on it and sees its devices", terminal),
     ("a process added later sees the devices too", exec_sees_devices),
@@ -161,6 +162,32 @@ fn hooks(engine: &Engine) {
     container.tell(Verb::Kill("KILL"));
     running.wait();
     wait_until(|| mark("poststop").exists().then_some(())).expect("no poststop hook ran");
+}
+
+fn vendors_hooks(engine: &Engine) {
+    let scratch = &engine.session.scratch;
+    let mark = scratch.text("hooks/vendor");
+    let program = scratch.program("bin/a-vendors-hook", &format!("#!/bin/sh\ncat >/dev/null\ntouch {mark}\n"));
+    let hook = |args: &[&str]| json!({ "hookName": "createContainer", "path": program, "args": ([&["nvidia-cdi-hook"], args].concat()) });
+    let mut document: Value = serde_json::from_str(&scratch.read("cdi/nvidia.json")).unwrap();
+    document["containerEdits"]["hooks"] = json!([
+        hook(&[
+            "create-symlinks",
+            "--link",
+            "libcuda.so.1::/usr/lib/libcuda.so",
+            "--link",
+            "../nvidia0::/dev/gpus/first"
+        ]),
+        hook(&["update-ldcache", "--folder", "/usr/lib"]),
+        hook(&["update-application-profile"]),
+    ]);
+    scratch.write("cdi/nvidia.json", &document.to_string());
+    let script =
+        "readlink /usr/lib/libcuda.so; cat /usr/lib/libcuda.so; stat -c %t:%T /dev/gpus/first; ls /etc/nvidia/*";
+    let seen = succeeds(engine, FIRST, script);
+    let expected = format!("libcuda.so.1 {} 1:5 10-container.conf", host::LIBRARY);
+    assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), expected.split_whitespace().collect::<Vec<_>>());
+    assert!(!scratch.path("hooks/vendor").exists(), "a hook was run");
 }
 
 fn ways_of_asking(engine: &Engine) {
