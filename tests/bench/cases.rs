@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::hosts;
+use crate::measure::Program;
 use gpu_runc::ldcache::{Cache, Library, native_flags};
 
 /// One row of the table.
@@ -56,6 +57,11 @@ const ALL: &str = "NVIDIA_VISIBLE_DEVICES=0,1,2,3,4,5,6,7";
 impl Case {
     fn named(name: &'static str) -> Self {
         Case { name, args: CREATE, env: &["A=b"], cdi: eight_gpus_json, is_root: false }
+    }
+
+    /// Whether `program` can be asked this: AMD's runtime does not know what the variables of another vendor mean.
+    pub(crate) fn is_for(&self, program: &Program) -> bool {
+        !program.name().starts_with("amd") || !self.env.iter().any(|variable| variable.starts_with("NVIDIA"))
     }
 
     /// Writes what is there before every call.

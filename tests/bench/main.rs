@@ -1,9 +1,9 @@
 //! What gpu-runc adds to a container start: each row as the difference to exec'ing a do-nothing runtime directly.
 //!
 //! Run by hack/bench on the release build. Every pair is measured side by side in this one run, on a bundle in memory; nothing
-//! is judged here. `GPU_RUNC_REFERENCE` names an installed peer (nvidia-container-runtime, or nvidia-cdi-hook for whole containers),
-//! to be measured in the same way,
-//! `GPU_RUNC_BENCH_JSON` a file for the numbers, `GPU_RUNC_BINARY` another build of gpu-runc.
+//! is judged here. `GPU_RUNC_REFERENCE` names installed peers, as PATH does (nvidia-container-runtime, amd-container-runtime, and
+//! nvidia-cdi-hook for whole containers), to be measured in the same way,
+//! `GPU_RUNC_BENCH_JSON` and `GPU_RUNC_BENCH_SVG` files for the numbers and a chart, `GPU_RUNC_BINARY` another build of gpu-runc.
 
 #![allow(
     clippy::disallowed_methods,
@@ -19,6 +19,7 @@
 )]
 
 mod cases;
+mod chart;
 mod containers;
 #[path = "../it/hosts.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
@@ -42,12 +43,10 @@ fn main() {
     let stand_in = measure::stand_in(scratch.path());
     let ours = std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from);
     let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours.clone())];
-    let reference = std::env::var_os("GPU_RUNC_REFERENCE").map(PathBuf::from);
-    let (hook, peer) = match reference {
-        Some(path) if path.ends_with("nvidia-cdi-hook") => (Some(path), None),
-        path => (None, path),
-    };
-    programs.extend(peer.map(Program::Peer));
+    let named = std::env::var_os("GPU_RUNC_REFERENCE");
+    let named: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
+    let (hooks, peers): (Vec<_>, Vec<_>) = named.into_iter().partition(|path| path.ends_with("nvidia-cdi-hook"));
+    programs.extend(peers.into_iter().map(Program::Peer));
 
     let mut rows = Vec::new();
     println!("{:<48} {:>12} {:>12} {:>10} {:>9}", "added by", "median", "10%..90%", "syscalls", "memory");
@@ -55,17 +54,20 @@ fn main() {
         let bundle = scratch.path().join("bundle");
         case.prepare(&bundle, &stand_in);
         println!("{}", case.name);
-        for program in &programs {
+        for program in programs.iter().filter(|program| case.is_for(program)) {
             let cost = measure::compare(program, &stand_in, &case, &bundle, PAIRS);
             print(program, &cost);
             rows.push(row(&case, program, &cost));
         }
         fs::remove_dir_all(&bundle).expect("the bundle goes");
     }
-    let containers = containers::measure(scratch.path(), &ours, hook.as_deref());
+    let containers = containers::measure(scratch.path(), &ours, hooks.first().map(PathBuf::as_path));
     if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_JSON") {
         let report = json!({ "pairs": PAIRS, "machine": measure::machine(), "rows": rows, "containers": containers });
         fs::write(path, format!("{report:#}\n")).expect("the report");
+    }
+    if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_SVG") {
+        fs::write(path, chart::of(&rows, &measure::machine())).expect("the chart");
     }
 }
 
