@@ -4,6 +4,7 @@
 
 mod fault;
 pub mod nvidia;
+mod policy;
 mod text;
 
 use std::fs::File;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 pub use fault::line_of;
+pub use policy::{Pods, Policy, Refused, Who};
 
 use crate::error::{Error, Result};
 use crate::trust::Reader;
@@ -87,46 +89,6 @@ pub struct Host {
     pub driver_root: PathBuf,
     /// The root of the device nodes; empty for the driver root.
     pub dev_root: PathBuf,
-}
-
-/// `[policy]`
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Policy {
-    /// Whose environment variables may ask.
-    pub env: Who,
-    /// Who may have devices that reach beyond the container's own: MIG's configuration, IMEX channels.
-    pub management: Who,
-    /// Whether annotations may ask.
-    pub annotations: bool,
-    /// Prefixes of the annotations that hold qualified CDI names.
-    pub annotation_prefixes: Vec<String>,
-    /// Whether mounts below `/var/run/nvidia-container-devices` may ask.
-    pub mounts: bool,
-    /// What becomes of a container whose request the policy refuses.
-    pub refused: Refused,
-}
-
-/// Which containers may.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Who {
-    /// Every one.
-    Always,
-    /// Those with `CAP_SYS_ADMIN`.
-    Privileged,
-    /// None.
-    Never,
-}
-
-/// What becomes of a container whose request the policy refuses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Refused {
-    /// It starts without; a line in the log.
-    Warn,
-    /// It does not start.
-    Error,
 }
 
 /// `[inject]`
@@ -215,19 +177,6 @@ impl Default for Host {
     }
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Policy {
-            env: Who::Always,
-            management: Who::Privileged,
-            annotations: true,
-            annotation_prefixes: vec!["cdi.k8s.io/".to_owned()],
-            mounts: true,
-            refused: Refused::Warn,
-        }
-    }
-}
-
 impl Default for Inject {
     fn default() -> Self {
         Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true }
@@ -275,10 +224,8 @@ impl Config {
                 return fault(key, format!("{key} is \"{}\"; it must be an absolute path", path.display()));
             }
         }
-        if config.policy.annotation_prefixes.iter().any(String::is_empty) {
-            let message =
-                "policy.annotation-prefixes holds \"\", which would take every annotation for a list of devices";
-            return fault("policy.annotation-prefixes", message.to_owned());
+        if let Some((key, message)) = config.policy.fault() {
+            return fault(key, message);
         }
         Ok(config)
     }
@@ -338,6 +285,11 @@ mod tests {
             annotation-prefixes = ["cdi.k8s.io/"]
             mounts = true
             refused = "warn"
+            [policy.pods]
+            env = "never"
+            annotations = false
+            refused = "explicit"
+            namespaces = []
             [inject]
             generate = "missing"
             hooks = "native"
@@ -364,6 +316,12 @@ mod tests {
             ("runtimes = [", "config.toml:1: "),
             ("[host]\nroot = \"here\"", "config.toml:2: host.root is \"here\"; it must be an absolute path"),
             ("[policy]\nannotation-prefixes = [\"\"]", "config.toml:2: policy.annotation-prefixes holds \"\""),
+            (
+                "[policy.pods]\nnamespaces = [\"ml\", \"Team A\"]",
+                "config.toml:2: policy.pods.namespaces holds \"Team A\", which no namespace is called; write whole names",
+            ),
+            ("[policy.pods]\nnamespaces = [\"ml-*\"]", "config.toml:2: policy.pods.namespaces holds \"ml-*\""),
+            ("[policy.pods]\nmounts = true", "config.toml:2: unknown key `mounts`, expected one of `env`"),
             ("[host]\nroot = \"\"", "host.root is \"\"; it must be an absolute path"),
             ("log.file = \"x\"", "config.toml:1: log.file is \"x\"; it must be an absolute path"),
             ("zzz = 1", "config.toml:1: unknown key `zzz`, expected one of `runtimes`"),

@@ -145,6 +145,8 @@ const KEYS: &[(&str, Rule)] = &[
 fn env(config: &mut Config, value: &Value) -> Carried {
     let may = bool(value)?;
     config.policy.env = if may { Who::Always } else { Who::Privileged };
+    // The toolkit makes no difference between pods and other containers, and who writes the key means both.
+    config.policy.pods.env = config.policy.env;
     Ok(None)
 }
 

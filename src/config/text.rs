@@ -52,8 +52,15 @@ impl Config {
             &mut text,
             "refused",
             &policy.refused,
-            "a refused container starts without: warn; or does not start: error",
+            "who is refused starts without: warn; or not: error; or not if devices were named: explicit",
         );
+
+        let pods = &policy.pods;
+        section(&mut text, "policy.pods", "in place of those, for containers of Kubernetes pods");
+        line(&mut text, "env", &pods.env, "whose variables may ask; device plugins ask by mounts or CDI");
+        line(&mut text, "annotations", &pods.annotations, "whether annotations may; CRI-O lets everybody's through");
+        line(&mut text, "refused", &pods.refused, "the same words; an image's \"all\" is not explicit");
+        line(&mut text, "namespaces", &pods.namespaces, "whose pods [policy] holds for after all; [\"*\"] is all");
 
         section(&mut text, "inject", "what is done for those who ask");
         line(
@@ -137,7 +144,7 @@ fn toml(value: &Json) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::{Generate, Hooks, Level, Refused, Who};
+    use super::super::{Generate, Hooks, Level, Pods, Refused, Who};
     use super::*;
 
     fn parsed(text: &str) -> Config {
@@ -165,6 +172,8 @@ mod tests {
         (config.policy.env, config.policy.management) = (Who::Never, Who::Always);
         config.policy.annotations = false;
         config.policy.refused = Refused::Error;
+        let namespaces = vec!["ml".to_owned(), "*".to_owned()];
+        config.policy.pods = Pods { env: Who::Privileged, annotations: true, refused: Refused::Warn, namespaces };
         config.inject = super::super::Inject { generate: Generate::Always, hooks: Hooks::Keep, params: false };
         config.vendor = vec![Vendor { name: "acme".into(), env: vec!["A=b".into()], ..Vendor::default() }];
         assert_eq!(parsed(&config.to_text()), config);

@@ -2,6 +2,11 @@
 
 use std::borrow::Cow;
 
+/// The annotations by which containerd and CRI-O tell a pod's containers from its sandbox.
+const CONTAINER_TYPES: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+/// Those in which containerd and the kubelet (through CRI-O) say which namespace the pod is in.
+const NAMESPACES: [&str; 2] = ["io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace"];
+
 /// The parts of config.json that can ask for a GPU, or decide whether asking is allowed. Absent members read as empty; entries
 /// that are not of the shape that OCI gives them are left out here (the low-level runtime will complain of them).
 #[derive(Debug, Default)]
@@ -55,10 +60,52 @@ impl View<'_> {
         self.annotations.iter().rev().find(|(k, _)| k == key).map(|(_, value)| &**value)
     }
 
-    /// Whether this is a pod's pause container, which never gets a device. containerd and CRI-O each have their annotation.
+    /// Whether this is a pod's pause container, which never gets a device.
     pub fn is_sandbox(&self) -> bool {
-        ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"]
-            .iter()
-            .any(|key| self.annotation(key) == Some("sandbox"))
+        CONTAINER_TYPES.iter().any(|key| self.annotation(key) == Some("sandbox"))
+    }
+
+    /// The namespaces that a container of a Kubernetes pod is said to be in. `None`: it is in no such pod.
+    ///
+    /// Engines hand on annotations that the pod's author wrote, CRI-O all of them, and so one engine's annotation may be
+    /// somebody's invention on the other. The engine's own word is always among them: what is to hold for the pod must hold for
+    /// every one of these.
+    pub fn pod_namespaces(&self) -> Option<Vec<&str>> {
+        let [containerd, crio] = CONTAINER_TYPES.map(|key| self.annotation(key).is_some());
+        // podman's pods have CRI-O's annotation; CRI-O writes its own name over what a pod says here.
+        let is_crio = crio && self.annotation("io.container.manager") != Some("libpod");
+        let of_namespace = |(key, _): &&(Cow<'_, str>, Cow<'_, str>)| NAMESPACES.contains(&&**key);
+        let named = || self.annotations.iter().filter(of_namespace).map(|(_, namespace)| &**namespace).collect();
+        (containerd || is_crio).then(named)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_is_a_pods_where_its_engine_says_so() {
+        let crio = ("io.kubernetes.cri-o.ContainerType", "container");
+        let containerd = ("io.kubernetes.cri.container-type", "container");
+        let (ml, theirs) = (("io.kubernetes.pod.namespace", "ml"), ("io.kubernetes.cri.sandbox-namespace", "team-a"));
+        let (libpod, named_crio) = (("io.container.manager", "libpod"), ("io.container.manager", "cri-o"));
+        for (annotations, expected) in [
+            (vec![], None),
+            (vec![ml, theirs], None),
+            (vec![containerd], Some(vec![])),
+            (vec![containerd, theirs], Some(vec!["team-a"])),
+            (vec![ml, containerd, theirs], Some(vec!["ml", "team-a"])),
+            (vec![theirs, crio, named_crio, ml], Some(vec!["team-a", "ml"])),
+            (vec![crio, ml], Some(vec!["ml"])),
+            (vec![crio, libpod], None),
+            (vec![crio, libpod, containerd, theirs], Some(vec!["team-a"])),
+        ] {
+            let view = View {
+                annotations: annotations.iter().map(|(key, value)| (Cow::from(*key), Cow::from(*value))).collect(),
+                ..View::default()
+            };
+            assert_eq!(view.pod_namespaces(), expected, "{annotations:?}");
+        }
     }
 }

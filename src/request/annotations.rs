@@ -28,7 +28,7 @@ pub(super) fn gather(gathering: &mut Gathering<'_>) -> Result<()> {
 /// Without a driver the annotation speaks for every vendor: whoever wrote it has said exactly what they want, be it nothing.
 fn gather_gpus(gathering: &mut Gathering<'_>, value: &str) -> Result<()> {
     let source = Source::Annotation(GPUS.to_owned(), value.to_owned());
-    if !gathering.may_ask(&source)? {
+    if !gathering.may_ask(&source, true)? {
         return Ok(());
     }
     let wrong = |message| Error::Request { source: source.to_string(), message };

@@ -5,13 +5,14 @@
 use std::collections::BTreeSet;
 
 use crate::cdi::{Kind, QualifiedName};
-use crate::config::{Policy, Refused};
+use crate::config::Policy;
 use crate::error::{Error, Result};
 use crate::oci::view::{HookView, View};
 use crate::vendor::{NoneMeans, Role, Vendor, Vendors};
 
+use super::policy::Rules;
 use super::visible::List;
-use super::{Ask, Refusal, Request, Selection, Source, Want, policy};
+use super::{Ask, Refusal, Request, Selection, Source, Want};
 
 /// A request in the making.
 #[derive(Debug)]
@@ -64,17 +65,18 @@ impl<'a> Gathering<'a> {
             Err(_) if is_moot => return Ok(true),
             _ => {}
         }
-        if matches!(&list, Ok(list) if list.is_empty()) || !self.may_ask(&source)? {
+        let names_devices = matches!(&list, Ok(list) if list.names_devices());
+        if matches!(&list, Ok(list) if list.is_empty()) || !self.may_ask(&source, names_devices)? {
             return Ok(true);
         }
         let mut list = list.map_err(|message| Error::Request { source: source.to_string(), message })?;
         let manages = |vendor: &Vendor| vendor.role == Role::Management;
         let is_manager = |name: &QualifiedName| self.vendors.by_kind(name.kind()).is_some_and(manages);
         let would_manage = list.names.iter().any(is_manager) || vendors.iter().any(|vendor| manages(vendor));
-        if would_manage && let Err(rule) = policy::may_manage(self.view, self.policy) {
+        if would_manage && let Err(rule) = self.rules().may_manage() {
             list.names.retain(|name| !is_manager(name));
             list.selection.take_if(|_| vendors.iter().any(|vendor| manages(vendor)));
-            self.refuse(&source, rule)?;
+            self.refuse(&source, names_devices, rule)?;
         }
         if !list.names.is_empty() {
             let named: Vec<_> = list.names.iter().filter_map(|name| self.vendors.by_kind(name.kind())).collect();
@@ -94,16 +96,21 @@ impl<'a> Gathering<'a> {
         Ok(true)
     }
 
-    /// Whether the policy lets `source` ask. A refusal is noted, or is the error that the policy calls it.
-    pub(super) fn may_ask(&mut self, source: &Source) -> Result<bool> {
-        match policy::may_ask(source, self.view, self.policy) {
+    /// Whether the policy lets `source` ask; `names_devices` says whether it asks for some and no others. A refusal is noted, or
+    /// is the error that the policy calls it.
+    pub(super) fn may_ask(&mut self, source: &Source, names_devices: bool) -> Result<bool> {
+        match self.rules().may_ask(source) {
             Ok(()) => Ok(true),
-            Err(rule) => self.refuse(source, rule).map(|()| false),
+            Err(rule) => self.refuse(source, names_devices, rule).map(|()| false),
         }
     }
 
-    fn refuse(&mut self, source: &Source, rule: String) -> Result<()> {
-        if self.policy.refused == Refused::Error {
+    fn rules(&self) -> Rules<'a> {
+        Rules::of(self.view, self.policy)
+    }
+
+    fn refuse(&mut self, source: &Source, names_devices: bool, rule: String) -> Result<()> {
+        if self.rules().is_fatal(source, names_devices) {
             return Err(Error::Refused { source: source.to_string(), message: rule });
         }
         let refusal = Refusal { source: source.clone(), rule };

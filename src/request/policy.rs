@@ -2,46 +2,94 @@
 //!
 //! Pure. Says nothing about which devices may be had.
 
-use crate::config::{PATH, Policy, Who};
+use crate::config::{PATH, Pods, Policy, Refused, Who};
+use crate::error::Quoted;
 use crate::oci::view::View;
 
-use super::Source;
+use super::{ANNOTATION as GPUS, Source};
 
 /// Annotations of managers that let an image's environment through to where an engine's word would be: a hook beside it may
 /// come from a folder of hooks that are put on every container.
 const MANAGED: [&str; 3] = ["io.kubernetes.cri.", "io.kubernetes.cri-o.", "io.container.manager"];
 
-/// Whether `source` may ask on behalf of this container. The error is the rule that refuses and where to change it.
-///
-/// A legacy hook is the word of the engine that put it there, and may always ask, but for the containers of [`MANAGED`].
-pub(super) fn may_ask(source: &Source, view: &View<'_>, policy: &Policy) -> Result<(), String> {
-    let switched = |on: bool, key: &str| if on { Ok(()) } else { Err(format!("{key} is false in {PATH}")) };
-    match source {
-        Source::Annotation(..) => switched(policy.annotations, "policy.annotations"),
-        Source::Mounts(_) => switched(policy.mounts, "policy.mounts"),
-        Source::CommandLine => Ok(()),
-        Source::LegacyHook(_) if !is_managed(view) => Ok(()),
-        Source::LegacyHook(_) | Source::Env(..) => match policy.env {
-            Who::Always => Ok(()),
-            Who::Privileged if view.privileged => Ok(()),
-            Who::Privileged => {
-                Err(format!(r#"policy.env is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#))
-            }
-            Who::Never => Err(format!(r#"policy.env is "never" in {PATH}"#)),
-        },
-    }
+/// The rules that hold for one container.
+#[derive(Debug)]
+pub(super) struct Rules<'a> {
+    view: &'a View<'a>,
+    policy: &'a Policy,
+    /// Where it is in a pod that has no exemption, and the namespaces that the pod is said to be in and that are not listed.
+    pods: Option<(&'a Pods, Vec<&'a str>)>,
 }
 
-/// Whether this container may have devices that reach beyond its own. The error is as above. Nobody's word but the container's
-/// privilege counts: who may split or watch all GPUs of a machine can as well do without asking.
-pub(super) fn may_manage(view: &View<'_>, policy: &Policy) -> Result<(), String> {
-    match policy.management {
-        Who::Always => Ok(()),
-        Who::Privileged if view.privileged => Ok(()),
-        Who::Privileged => {
-            Err(format!(r#"policy.management is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#))
+impl<'a> Rules<'a> {
+    /// The rules of `policy` for the container of `view`.
+    pub(super) fn of(view: &'a View<'a>, policy: &'a Policy) -> Self {
+        let is_listed = |namespace: &str| policy.pods.namespaces.iter().any(|listed| listed == namespace);
+        let not_exempt = |said: Vec<&'a str>| {
+            let is_known = !said.is_empty();
+            let unlisted: Vec<_> = said.into_iter().filter(|said| !is_listed(said)).collect();
+            let is_exempt = is_listed("*") || is_known && unlisted.is_empty();
+            (!is_exempt).then_some((&policy.pods, unlisted))
+        };
+        Rules { view, policy, pods: view.pod_namespaces().and_then(not_exempt) }
+    }
+
+    /// Whether `source` may ask on behalf of this container. The error is the rule that refuses and where to change it.
+    ///
+    /// A legacy hook is the word of the engine that put it there, and may always ask, but for the containers of [`MANAGED`].
+    pub(super) fn may_ask(&self, source: &Source) -> Result<(), String> {
+        let off = |key: &str| format!("{key} is false in {PATH}");
+        match (source, &self.pods) {
+            (Source::CommandLine, _) => Ok(()),
+            (Source::Mounts(_), _) if self.policy.mounts => Ok(()),
+            (Source::Mounts(_), _) => Err(off("policy.mounts")),
+            (Source::Annotation(..), None) if self.policy.annotations => Ok(()),
+            (Source::Annotation(..), None) => Err(off("policy.annotations")),
+            (Source::Annotation(..), Some((pods, _))) if pods.annotations => Ok(()),
+            (Source::Annotation(..), Some(_)) => Err(self.for_pods(&off("policy.pods.annotations"))),
+            (Source::LegacyHook(_), _) if !is_managed(self.view) => Ok(()),
+            (Source::LegacyHook(_) | Source::Env(..), None) => self.allows(self.policy.env, "policy.env"),
+            (Source::LegacyHook(_) | Source::Env(..), Some((pods, _))) => {
+                self.allows(pods.env, "policy.pods.env").map_err(|rule| self.for_pods(&rule))
+            }
         }
-        Who::Never => Err(format!(r#"policy.management is "never" in {PATH}"#)),
+    }
+
+    /// Whether this container may have devices that reach beyond its own. The error is as above. Nobody's word but the
+    /// container's privilege counts: who may split or watch all GPUs of a machine can as well do without asking.
+    pub(super) fn may_manage(&self) -> Result<(), String> {
+        self.allows(self.policy.management, "policy.management")
+    }
+
+    /// Whether a container that was refused what `source` asks does not start. `names_devices`: it asks for these and no others,
+    /// which nobody does by accident.
+    pub(super) fn is_fatal(&self, source: &Source, names_devices: bool) -> bool {
+        match self.pods.as_ref().map_or(self.policy.refused, |(pods, _)| pods.refused) {
+            Refused::Warn => false,
+            Refused::Error => true,
+            Refused::Explicit => match source {
+                Source::Annotation(key, _) => key == GPUS,
+                _ => names_devices,
+            },
+        }
+    }
+
+    fn allows(&self, who: Who, key: &str) -> Result<(), String> {
+        match who {
+            Who::Always => Ok(()),
+            Who::Privileged if self.view.privileged => Ok(()),
+            Who::Privileged => Err(format!(r#"{key} is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#)),
+            Who::Never => Err(format!(r#"{key} is "never" in {PATH}"#)),
+        }
+    }
+
+    /// A rule for pods, and why it holds for this one.
+    fn for_pods(&self, rule: &str) -> String {
+        let said = self.pods.iter().flat_map(|(_, said)| said).map(|namespace| Quoted(namespace).to_string());
+        match said.collect::<Vec<_>>().join(" and ") {
+            none if none.is_empty() => format!("{rule}, and the pod's namespace is not known"),
+            namespaces => format!("{rule}, and policy.pods.namespaces does not list {namespaces}"),
+        }
     }
 }
 
@@ -73,23 +121,10 @@ mod tests {
             (&env, never, true, "", r#"policy.env is "never" in /etc/gpu-runc/config.toml"#),
             (&hook, never, false, "", ""),
             (&hook, never, false, "acme.example/x", ""),
-            (
-                &hook,
-                never,
-                false,
-                "io.kubernetes.cri.container-type",
-                r#"policy.env is "never" in /etc/gpu-runc/config.toml"#,
-            ),
-            (
-                &hook,
-                never,
-                false,
-                "io.kubernetes.cri-o.ContainerType",
-                r#"policy.env is "never" in /etc/gpu-runc/config.toml"#,
-            ),
             (&hook, never, false, "io.container.manager", r#"policy.env is "never" in /etc/gpu-runc/config.toml"#),
-            (&hook, always, false, "io.kubernetes.cri.container-type", ""),
-            (&hook, privileged, true, "io.kubernetes.cri.container-type", ""),
+            (&hook, always, false, "io.container.manager", ""),
+            (&hook, privileged, true, "io.container.manager", ""),
+            (&mounts, never, false, "io.kubernetes.cri.container-type", ""),
             (&annotation, never, false, "", ""),
             (&mounts, never, false, "", ""),
         ] {
@@ -100,7 +135,7 @@ mod tests {
             };
             let policy = Policy { env: rule, ..Policy::default() };
             assert_eq!(
-                may_ask(source, &view, &policy).err().unwrap_or_default(),
+                Rules::of(&view, &policy).may_ask(source).err().unwrap_or_default(),
                 refused,
                 "{source} {rule:?} {manager}"
             );
@@ -110,7 +145,40 @@ mod tests {
             (&annotation, "policy.annotations is false in /etc/gpu-runc/config.toml"),
             (&mounts, "policy.mounts is false in /etc/gpu-runc/config.toml"),
         ] {
-            assert_eq!(may_ask(source, &View::default(), &off).unwrap_err(), refused);
+            assert_eq!(Rules::of(&View::default(), &off).may_ask(source).unwrap_err(), refused);
+        }
+    }
+    #[test]
+    fn a_pods_own_words_do_not_count_unless_its_namespace_is_listed() {
+        const NEVER: &str = r#"policy.pods.env is "never" in /etc/gpu-runc/config.toml, "#;
+        let env = Source::Env("AMD_VISIBLE_DEVICES".into(), "0".into());
+        let annotation = Source::Annotation("gpu-runc/gpus".into(), "all".into());
+        let hook = Source::LegacyHook("nvidia-container-runtime-hook".into());
+        let (containerd, crio) = ("io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType");
+        let (sandbox, label) = ("io.kubernetes.cri.sandbox-namespace", "io.kubernetes.pod.namespace");
+        let unlisted = |rule: &str, which: &str| format!("{rule}and policy.pods.namespaces does not list {which}");
+        for (engine, said, listed, rule) in [
+            (containerd, vec![(sandbox, "team-a")], vec![], unlisted(NEVER, r#""team-a""#)),
+            (containerd, vec![(sandbox, "team-a")], vec!["ml"], unlisted(NEVER, r#""team-a""#)),
+            (containerd, vec![(sandbox, "ml")], vec!["dev", "ml"], String::new()),
+            (containerd, vec![], vec!["ml"], format!("{NEVER}and the pod's namespace is not known")),
+            (containerd, vec![], vec!["*"], String::new()),
+            (crio, vec![(label, "ml")], vec!["ml"], String::new()),
+            (crio, vec![(label, "team-a")], vec!["*"], String::new()),
+            // What a pod's author writes beside the engine's word.
+            (crio, vec![(sandbox, "ml"), (label, "team-a")], vec!["ml"], unlisted(NEVER, r#""team-a""#)),
+            (containerd, vec![(sandbox, "team-a"), (label, "ml")], vec!["ml"], unlisted(NEVER, r#""team-a""#)),
+        ] {
+            let annotations = [(engine, "container")].into_iter().chain(said.clone());
+            let view =
+                View { annotations: annotations.map(|(k, v)| (k.into(), v.into())).collect(), ..View::default() };
+            let namespaces = listed.iter().map(|name| (*name).to_owned()).collect();
+            let policy = Policy { pods: Pods { namespaces, ..Pods::default() }, ..Policy::default() };
+            let rules = Rules::of(&view, &policy);
+            assert_eq!(rules.may_ask(&env).err().unwrap_or_default(), rule, "{said:?} {listed:?}");
+            assert_eq!(rules.may_ask(&hook).err().unwrap_or_default(), rule, "{said:?} {listed:?}");
+            let off = rule.replace(r#"policy.pods.env is "never""#, "policy.pods.annotations is false");
+            assert_eq!(rules.may_ask(&annotation).err().unwrap_or_default(), off, "{said:?} {listed:?}");
         }
     }
 }

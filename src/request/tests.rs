@@ -7,6 +7,8 @@ use crate::config::{Refused, Who};
 use crate::oci::view::{HookView, MountView};
 use crate::vendor::Vendors;
 
+mod pods;
+
 const PLUGIN: &str = "/var/run/nvidia-container-devices";
 
 /// A container in shorthand: `NAME=value` is an environment variable, `@key=value` an annotation, `/path` a mount of `/dev/null`
@@ -254,7 +256,7 @@ fn what_the_policy_refuses_is_noted_and_lower_sources_still_count() {
             (&["NVIDIA_VISIBLE_DEVICES=0", "@gpu-runc/gpus=1"], "any:x1"),
             (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0"], "nvidia:0 -hook 0"),
             (
-                &[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "@io.kubernetes.cri.container-type=container"],
+                &[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "@io.container.manager=libpod"],
                 &format!(r#"-hook 0 refused hook "nvidia-container-runtime-hook" {refused_env}"#),
             ),
         ],

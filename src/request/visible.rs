@@ -30,6 +30,11 @@ impl List {
         self.names.is_empty() && self.selection.is_none()
     }
 
+    /// Whether devices are named, as no image does that is to run anywhere.
+    pub(super) fn names_devices(&self) -> bool {
+        !self.names.is_empty() || matches!(self.selection, Some(Selection::Ids(_)))
+    }
+
     /// The list, unless it names more devices than any machine has.
     pub(super) fn of_bounded_size(self) -> Result<Self, String> {
         let ids = if let Some(Selection::Ids(ids)) = &self.selection { ids.len() } else { 0 };

@@ -87,6 +87,7 @@ fn every_key_with_a_counterpart_is_carried_over() {
     let Imported { config, notes } = imported(text);
     let mut expected = Config { runtimes: vec!["/opt/runc".to_owned()], ..Config::default() };
     (expected.policy.env, expected.log.level) = (Who::Privileged, Level::Warn);
+    expected.policy.pods.env = Who::Privileged;
     expected.policy.annotation_prefixes = vec!["nvidia.cdi.k8s.io/".to_owned()];
     (expected.host.driver_root, expected.log.file) = ("/run/nvidia/driver".into(), "/var/log/x.log".into());
     expected.cdi.spec_dirs = vec!["/opt/cdi".into()];
