@@ -33,6 +33,7 @@ mod hosts;
 mod injection;
 mod layers;
 mod passthrough;
+mod plugins;
 mod rootfs;
 mod scratch;
 mod stale;
