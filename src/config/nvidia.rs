@@ -39,13 +39,14 @@ enum Value {
 
 use Rule::{Carried as Carry, Left};
 
+const ENV: &str = "accept-nvidia-visible-devices-envvar-when-unprivileged";
 const MOUNTS: &str = "accept-nvidia-visible-devices-as-volume-mounts";
 const CLI: &str = "nvidia-container-cli is not used";
 const TOOLKIT: &str = "no program of the toolkit is used";
 const COMPATIBILITY: &str = "CUDA's forward compatibility is decided by the versions alone, and cannot be switched off";
 
 const KEYS: &[(&str, Rule)] = &[
-    ("accept-nvidia-visible-devices-envvar-when-unprivileged", Carry(env)),
+    (ENV, Carry(env)),
     (MOUNTS, Carry(mounts)),
     (
         "disable-require",
@@ -300,8 +301,15 @@ pub fn import(text: &str, path: &Path) -> Result<Imported> {
             Left(..) => {}
         }
     }
-    if !settings.iter().any(|(key, ..)| key == MOUNTS) {
+    let is_unset = |name: &str| !settings.iter().any(|(key, ..)| key == name);
+    if is_unset(MOUNTS) {
         notes.push(format!("{}: {MOUNTS} is not set, which means false, and becomes policy.mounts", path.display()));
+    }
+    if is_unset(ENV) {
+        let path = path.display();
+        notes.push(format!(
+            "{path}: {ENV} is not set, which means true; for pods policy.pods.env stays what it is here"
+        ));
     }
     Ok(Imported { config, notes })
 }

@@ -74,9 +74,10 @@ fn an_imported_file_can_be_used_and_what_it_lacks_is_said() {
     let (code, out, err) = ctk(&scratch, &["import", "nvidia.toml"]);
     assert!(code == Some(0) && out.starts_with("# from nvidia.toml\n\nruntimes = [\"crun\"] "), "{out}");
     let lines: Vec<_> = err.lines().collect();
-    assert_eq!(lines.len(), 2, "{err}");
+    assert_eq!(lines.len(), 3, "{err}");
     assert!(lines[0].starts_with("gpu-ctk: nvidia.toml:1: disable-require is not carried over: "), "{err}");
     assert!(lines[1].ends_with("volume-mounts is not set, which means false, and becomes policy.mounts"), "{err}");
+    assert!(lines[2].ends_with("which means true; for pods policy.pods.env stays what it is here"), "{err}");
     scratch.write("config.toml", &out);
     let (_, shown, _) = ctk(&scratch, &["show"]);
     assert_eq!(shown.split_once("\n\n").unwrap().1, out.split_once("\n\n").unwrap().1);

@@ -65,6 +65,7 @@ fn the_default_file_comes_to_our_defaults_but_for_mounts() {
         "nvidia-container-runtime-hook.skip-mode-detection",
         "nvidia-ctk.path",
         MOUNTS,
+        ENV,
     ];
     assert_eq!(keys, left);
     assert!(notes[0].starts_with("n.toml:13: nvidia-container-cli.load-kmods is not carried over: no kernel modules"));
@@ -123,14 +124,14 @@ fn what_has_no_counterpart_is_told_with_line_and_reason() {
         ("features.x.y = 1", "n.toml:1: features.x.y is not carried over: NVIDIA's toolkit has no such key"),
     ] {
         let notes = imported(text).notes;
-        assert!(notes.len() == 2 && notes[0].contains(note), "{text}: {notes:?}");
+        assert!(notes.len() == 3 && notes[0].contains(note), "{text}: {notes:?}");
     }
     for quiet in [
         "disable-require = false",
         "features.allow-unknown-oci-spec-fields = true",
         "supported-driver-capabilities = \"all\"",
     ] {
-        assert_eq!(imported(quiet).notes.len(), 1, "{quiet}");
+        assert_eq!(imported(quiet).notes.len(), 2, "{quiet}");
     }
 }
 
