@@ -2,6 +2,7 @@
 //!
 //! One table of scenarios, walked by every engine that is installed. Needs root; what is left out is said out loud.
 
+mod cri;
 mod engine;
 mod host;
 mod installation;
@@ -10,7 +11,7 @@ pub(crate) mod session;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use engine::Through;
+use engine::{Engine, Through};
 use installation::Installation;
 use scenarios::SCENARIOS;
 use session::Session;
@@ -50,24 +51,7 @@ fn nerdctl_gives_containers_their_gpus() {
 /// Brings the engine up once, goes through every scenario, and names all that fail.
 fn walk(installation: &Installation) {
     let test = format!("engines::{}", installation.name);
-    if !nix::unistd::geteuid().is_root() {
-        return skip(&test, "needs root");
-    }
-    for (program, package) in installation.needs {
-        if program_on_path(program).is_none() {
-            return skip(&test, &format!("{program} not on PATH ({package})"));
-        }
-    }
-    let Some(session) = Session::new() else {
-        return skip(&test, "needs CAP_SYS_ADMIN, for mounts and processes of its own");
-    };
-    host::make(&session.scratch);
-    let engine = installation.start(session);
-    let plain = engine.run(Through::Plain, &[], "true");
-    if plain.code != 0 {
-        let why = plain.stderr.lines().last().unwrap_or_default();
-        return skip(&test, &format!("it cannot run a container here without us either: {why}"));
-    }
+    let Some(engine) = engine_for_test(&test, installation) else { return };
     let fails = |(name, check): &(&'static str, scenarios::Check)| {
         host::describe(&engine.session.scratch);
         engine.configure("");
@@ -78,4 +62,31 @@ fn walk(installation: &Installation) {
     let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
     let logs = || ["daemon.log", "gpu-runc.log"].map(|log| engine.session.scratch.read(log)).join("\n");
     assert!(failed.is_empty(), "with {}: {failed:#?}\n{}", installation.name, logs());
+}
+
+/// The engine on a host with made-up GPUs. `None`, said out loud, where it is not to be had or cannot run a container.
+fn engine_for_test(test: &str, installation: &Installation) -> Option<Engine> {
+    let skip = |reason: &str| {
+        skip(test, reason);
+        None
+    };
+    if !nix::unistd::geteuid().is_root() {
+        return skip("needs root");
+    }
+    for (program, package) in installation.needs {
+        if program_on_path(program).is_none() {
+            return skip(&format!("{program} not on PATH ({package})"));
+        }
+    }
+    let Some(session) = Session::new() else {
+        return skip("needs CAP_SYS_ADMIN, for mounts and processes of its own");
+    };
+    host::make(&session.scratch);
+    let engine = installation.start(session);
+    let plain = engine.run(Through::Plain, &[], "true");
+    if plain.code != 0 {
+        let why = plain.stderr.lines().last().unwrap_or_default();
+        return skip(&format!("it cannot run a container here without us either: {why}"));
+    }
+    Some(engine)
 }

@@ -71,7 +71,8 @@ impl Scratch {
         root
     }
 
-    /// `rootfs` as an archive that `docker load`, `podman load` and `ctr images import` understand, called `image`.
+    /// `rootfs` as an archive that `docker load`, `podman load` and `ctr images import` understand, called `image`. What it runs of itself only
+    /// waits, as a pod's pause container does.
     pub(crate) fn image(&self, image: &str, rootfs: &Path) -> PathBuf {
         let (folder, archive) = (self.path("image"), self.path("image.tar"));
         fs::create_dir(&folder).unwrap();
@@ -81,7 +82,7 @@ impl Scratch {
         let config = json!({
             "architecture": if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" },
             "os": "linux",
-            "config": { "Env": ["PATH=/bin"], "Cmd": ["sh"] },
+            "config": { "Env": ["PATH=/bin"], "Cmd": ["sleep", "86400"] },
             "rootfs": { "type": "layers", "diff_ids": [layer] },
         });
         let manifest = json!([{ "Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"] }]);

@@ -22,6 +22,7 @@ pub(crate) struct Installation {
 const BUSYBOX: (&str, &str) = ("busybox", "apt-get install busybox-static");
 const RUNC_ITSELF: (&str, &str) = ("runc", "apt-get install runc");
 const CONTAINERD_ITSELF: (&str, &str) = ("containerd", "apt-get install containerd");
+const WITHOUT_CRI: &str = "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]";
 
 pub(crate) const RUNC: Installation =
     Installation { name: "runc", needs: &[BUSYBOX, RUNC_ITSELF], low_level: "runc", bring_up: |engine| engine };
@@ -38,6 +39,20 @@ pub(crate) const CONTAINERD: Installation = Installation {
     needs: &[BUSYBOX, RUNC_ITSELF, CONTAINERD_ITSELF, ("ctr", "apt-get install containerd")],
     low_level: "runc",
     bring_up: containerd,
+};
+
+/// containerd with its CRI, and gpu-runc as a handler of it.
+pub(crate) const CRI: Installation = Installation {
+    name: "cri",
+    needs: &[
+        BUSYBOX,
+        RUNC_ITSELF,
+        CONTAINERD_ITSELF,
+        ("ctr", "apt-get install containerd"),
+        ("curl", "apt-get install curl"),
+    ],
+    low_level: "runc",
+    bring_up: cri,
 };
 
 pub(crate) const DOCKER: Installation = Installation {
@@ -88,13 +103,13 @@ impl Installation {
 }
 
 fn containerd(engine: Engine) -> Engine {
-    let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag: Some("1"), ..engine });
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag: Some("1"), ..engine }, WITHOUT_CRI, "");
     let address = engine.session.scratch.text("containerd.sock");
     with_image(Engine { client: words(&format!("ctr --address {address}")), ..engine }, "images import")
 }
 
 fn nerdctl(engine: Engine) -> Engine {
-    let engine = with_containerd(Engine { grammar: Grammar::Docker, ..engine });
+    let engine = with_containerd(Engine { grammar: Grammar::Docker, ..engine }, WITHOUT_CRI, "");
     let at = |name: &str| engine.session.scratch.text(name);
     let client =
         format!("nerdctl --address {} --data-root {} --cgroup-manager cgroupfs", at("containerd.sock"), at("nerdctl"));
@@ -145,15 +160,32 @@ fn podman(engine: Engine) -> Engine {
     with_image(engine, "load --input")
 }
 
-fn with_containerd(engine: Engine) -> Engine {
+/// What may ask is what the kubelet writes by itself, and one annotation of the pod's author.
+fn cri(engine: Engine) -> Engine {
+    const CRI: &str = "plugins.\"io.containerd.grpc.v1.cri\"";
+    let no_network = engine.session.scratch.text("no-cni");
+    let tables = format!(
+        "[{CRI}]\nsandbox_image = {IMAGE:?}\nrestrict_oom_score_adj = true\n\
+         [{CRI}.cni]\nbin_dir = {no_network:?}\nconf_dir = {no_network:?}\n\
+         [{CRI}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+         [{CRI}.containerd.runtimes.gpu-runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+         pod_annotations = [\"gpu-runc/*\"]\ncontainer_annotations = [\"cdi.k8s.io/*\"]\n\
+         [{CRI}.containerd.runtimes.gpu-runc.options]\nBinaryName = {GPU_RUNC:?}\n"
+    );
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, ..engine }, "", &tables);
+    let client = format!("ctr --address {} --namespace k8s.io", engine.session.scratch.text("containerd.sock"));
+    with_image(Engine { client: words(&client), ..engine }, "images import")
+}
+
+/// `settings` are of containerd's configuration before its first table, `tables` after the last.
+fn with_containerd(engine: Engine, settings: &str, tables: &str) -> Engine {
     let scratch = &engine.session.scratch;
     let (root, state, address) =
         (scratch.text("containerd"), scratch.text("containerd-state"), scratch.text("containerd.sock"));
     let config = scratch.write(
         "containerd.toml",
         &format!(
-            "version = 2\nroot = {root:?}\nstate = {state:?}\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [grpc]\naddress = {address:?}\n"
+            "version = 2\nroot = {root:?}\nstate = {state:?}\n{settings}\n[grpc]\naddress = {address:?}\n{tables}"
         ),
     );
     let daemon = words(&format!("containerd --config {}", config.display()));

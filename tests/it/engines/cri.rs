@@ -1,0 +1,205 @@
+//! containerd's CRI: pods with the handler gpu-runc, started as a kubelet starts them.
+//!
+//! The pods are on the host's network, the image is imported, and the pause container is of the same image.
+
+mod client;
+mod message;
+
+use std::fs;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use client::{Client, Wish};
+use serde_json::Value;
+
+use super::engine::Engine;
+use super::session::wait_until;
+use super::{engine_for_test, host, installation};
+
+/// What a check needs. It fails by panicking.
+struct Node {
+    engine: Engine,
+    client: Client,
+}
+
+type Check = fn(&Node);
+
+const SCENARIOS: &[(&str, Check)] = &[
+    ("a device plugin's mount gives a device, and nothing more", mount),
+    ("a device plugin's bare nodes stay as they are", bare_nodes),
+    ("a device plugin's CDI annotation counts where the handler lets only the kubelet's through", cdi_annotation),
+    ("an image that wants every GPU gets none, and the log says so", image),
+    ("what is refused is the text of the pod's event", refused),
+    ("our annotation counts in the namespaces that are listed", namespaces),
+    ("a device that does not exist is the text of the pod's event", unresolvable),
+    ("the sandbox is not touched, whatever the pod says", sandbox),
+    ("an init container gets what the plugin gives it, and the next one its own", init),
+    ("exec, stop, remove", lives),
+    ("many pods, one after another and at the same time", many),
+];
+
+const FIRST: Wish<'_> =
+    Wish { env: &[], annotations: &[], nulls: &["/var/run/nvidia-container-devices/0"], nodes: &[] };
+const NOTHING: Wish<'_> = Wish { env: &[], annotations: &[], nulls: &[], nodes: &[] };
+/// Until it is told to end.
+const WAIT: &str = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
+const SEE: &str = "ls /dev | grep nvidia | xargs";
+/// How many pods, and how many of them at the same time.
+const MANY: (usize, usize) = (100, 20);
+/// How long pods are started one after another.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[test]
+fn kubernetes_pods_get_their_gpus() {
+    let test = "engines::cri";
+    let Some(engine) = engine_for_test(test, &installation::CRI) else { return };
+    let client = Client {
+        socket: engine.session.scratch.text("containerd.sock"),
+        cgroup: engine.session.cgroup(),
+        calls: 0.into(),
+    };
+    let node = Node { engine, client };
+    let version = wait_until(|| node.client.version().ok());
+    assert!(version.is_some(), "{:?}\n{}", node.client.version(), node.engine.session.scratch.read("daemon.log"));
+    let fails = |(name, check): &(&'static str, Check)| {
+        host::describe(&node.engine.session.scratch);
+        node.engine.configure("");
+        let _ = fs::remove_file(node.engine.session.scratch.path("gpu-runc.log"));
+        let failed = catch_unwind(AssertUnwindSafe(|| check(&node))).is_err();
+        eprintln!("{test}: {name}: {}", if failed { "FAILED" } else { "ok" });
+        failed.then_some(*name)
+    };
+    let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
+    let logs = || ["daemon.log", "gpu-runc.log"].map(|log| node.engine.session.scratch.read(log)).join("\n");
+    assert!(failed.is_empty(), "{failed:#?}\n{}", logs());
+}
+
+impl Node {
+    fn log(&self) -> String {
+        self.engine.session.scratch.read("gpu-runc.log")
+    }
+
+    /// What a container of a new pod in this namespace sees; the error is the text of the pod's event.
+    fn sees(&self, namespace: &str, annotations: &[(&str, &str)], wish: Wish<'_>) -> Result<String, String> {
+        let pod = self.client.pod(namespace, annotations).unwrap();
+        let container = pod.start("main", wish, WAIT)?;
+        let (code, seen) = pod.exec(&container, SEE);
+        assert_eq!(code, 0, "{seen}");
+        Ok(seen.trim().to_owned())
+    }
+}
+
+fn mount(node: &Node) {
+    let pod = node.client.pod("team-a", &[]).unwrap();
+    let wish = Wish { env: &[("NVIDIA_VISIBLE_DEVICES", "all")], ..FIRST };
+    let container = pod.start("main", wish, WAIT).unwrap();
+    assert_eq!(pod.exec(&container, SEE), (0, "nvidia0 nvidiactl\n".to_owned()));
+    assert_eq!(pod.exec(&container, "head -c 1 /dev/nvidia0 | wc -c; : > /dev/nvidiactl"), (0, "1\n".to_owned()));
+    assert_eq!(pod.exec(&container, "cat /usr/lib/libcuda.so.1; mount | grep -c nvidia-container-devices").0, 0);
+    let log = node.log();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("grant") && log.contains(&container) && log.contains("nvidia.com/gpu=0"), "{log}");
+}
+
+fn bare_nodes(node: &Node) {
+    let host = node.engine.session.scratch.text("host/dev/nvidia1");
+    let nodes = [(&*host, "/dev/nvidia1")];
+    assert_eq!(node.sees("team-a", &[], Wish { nodes: &nodes, ..NOTHING }).as_deref(), Ok("nvidia1"));
+    assert_eq!(node.log(), "");
+}
+
+fn cdi_annotation(node: &Node) {
+    node.engine.configure("[policy.pods]\nannotations = true\n");
+    let wish = Wish { annotations: &[("cdi.k8s.io/plugin_1", "nvidia.com/gpu=1")], ..NOTHING };
+    assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"));
+    let of_author = [("cdi.k8s.io/mine", "nvidia.com/gpu=0")];
+    assert_eq!(node.sees("team-a", &of_author, NOTHING).as_deref(), Ok(""), "the author's does not come through");
+}
+
+fn image(node: &Node) {
+    let wish = Wish { env: &[("NVIDIA_VISIBLE_DEVICES", "all")], ..NOTHING };
+    assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok(""));
+    let log = node.log();
+    assert_eq!(log.lines().count(), 1, "{log}");
+    assert!(log.contains("refused environment variable \"NVIDIA_VISIBLE_DEVICES=all\": policy.pods.env"), "{log}");
+}
+
+fn refused(node: &Node) {
+    let named = Wish { env: &[("NVIDIA_VISIBLE_DEVICES", "0")], ..NOTHING };
+    let error = node.sees("team-a", &[], named).unwrap_err();
+    let sentence = "environment variable \"NVIDIA_VISIBLE_DEVICES=0\" may not ask for GPUs: policy.pods.env is \"never\" \
+                    in /etc/gpu-runc/config.toml, and policy.pods.namespaces does not list \"team-a\"";
+    assert!(error.contains(&format!("OCI runtime create failed: {sentence}")), "{error}");
+    assert!(node.log().contains(sentence), "{}", node.log());
+    let error = node.sees("team-a", &[("gpu-runc/gpus", "all")], NOTHING).unwrap_err();
+    assert!(error.contains("annotation \"gpu-runc/gpus=all\" may not ask for GPUs"), "{error}");
+}
+
+fn namespaces(node: &Node) {
+    node.engine.configure("[policy.pods]\nnamespaces = [\"ml\"]\n");
+    let second = [("gpu-runc/gpus", "\"device=1\"")];
+    assert_eq!(node.sees("ml", &second, NOTHING).as_deref(), Ok("nvidia1 nvidiactl"));
+    let all = Wish { env: &[("NVIDIA_VISIBLE_DEVICES", "all")], ..NOTHING };
+    assert_eq!(node.sees("ml", &[], all).as_deref(), Ok("nvidia0 nvidia1 nvidiactl"));
+    let error = node.sees("team-a", &second, NOTHING).unwrap_err();
+    assert!(error.contains("policy.pods.namespaces does not list \"team-a\""), "{error}");
+}
+
+fn unresolvable(node: &Node) {
+    let wish = Wish { nulls: &["/var/run/nvidia-container-devices/9"], ..NOTHING };
+    let error = node.sees("team-a", &[], wish).unwrap_err();
+    let words = "OCI runtime create failed: CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=9";
+    assert!(error.contains(words) && error.contains("this host has nvidia.com/gpu=0, 1, all"), "{error}");
+}
+
+fn sandbox(node: &Node) {
+    let pod = node.client.pod("team-a", &[("gpu-runc/gpus", "all")]).unwrap();
+    let config = format!("containerd-state/io.containerd.runtime.v2.task/k8s.io/{}/config.json", pod.id);
+    let config: Value = serde_json::from_str(&node.engine.session.scratch.read(&config)).unwrap();
+    assert_eq!(config["annotations"]["gpu-runc/gpus"], "all", "the handler lets it through");
+    assert!(!config.to_string().contains("nvidia"), "{config}");
+    assert_eq!(node.log(), "");
+}
+
+fn init(node: &Node) {
+    let pod = node.client.pod("team-a", &[]).unwrap();
+    let init = pod.start("init", FIRST, "test -c /dev/nvidia0 && exit 7").unwrap();
+    assert_eq!(wait_until(|| pod.exit_code(&init).unwrap()), Some(7));
+    let main = pod.start("main", Wish { nulls: &["/var/run/nvidia-container-devices/1"], ..NOTHING }, WAIT).unwrap();
+    let sidecar = pod.start("sidecar", NOTHING, WAIT).unwrap();
+    assert_eq!(pod.exec(&main, SEE).1, "nvidia1 nvidiactl\n");
+    assert_eq!(pod.exec(&sidecar, SEE).1.trim(), "");
+}
+
+fn lives(node: &Node) {
+    let pod = node.client.pod("team-a", &[]).unwrap();
+    let container = pod.start("main", FIRST, WAIT).unwrap();
+    assert_eq!(pod.exec(&container, "exit 3").0, 3);
+    assert_eq!(pod.exit_code(&container), Ok(None));
+    pod.stop(&container, 20);
+    assert_eq!(pod.exit_code(&container), Ok(Some(5)), "it was asked, not made");
+    pod.remove(&container);
+    assert!(pod.exit_code(&container).is_err());
+}
+
+fn many(node: &Node) {
+    let (most, at_once) = MANY;
+    let begin = Instant::now();
+    let one = || {
+        let pod = node.client.pod("team-a", &[]).unwrap();
+        let container = pod.start("main", FIRST, "sleep 600").unwrap();
+        assert_eq!(pod.exit_code(&container), Ok(None));
+    };
+    // A machine that is busy with other things starts fewer, and says how many.
+    let pods = (0..most).take_while(|_| begin.elapsed() < PATIENCE).map(|_| one()).count();
+    let in_a_row = begin.elapsed();
+    thread::scope(|scope| {
+        let started: Vec<_> = (0..at_once).map(|_| scope.spawn(one)).collect();
+        started.into_iter().for_each(|pod| pod.join().unwrap());
+    });
+    let together = begin.elapsed() - in_a_row;
+    eprintln!("{pods} pods in a row: {in_a_row:.1?}; {at_once} at the same time: {together:.1?}");
+    assert_eq!(node.log().lines().filter(|line| line.contains("grant")).count(), pods + at_once);
+    assert!(pods >= most / 4, "only {pods} pods of {most} in {in_a_row:.1?}");
+}
