@@ -289,7 +289,7 @@ mod tests {
             env = "never"
             annotations = false
             refused = "explicit"
-            namespaces = []
+            namespaces = ["*"]
             [inject]
             generate = "missing"
             hooks = "native"

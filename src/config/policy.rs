@@ -37,7 +37,8 @@ pub struct Pods {
     pub annotations: bool,
     /// What becomes of a container whose request the policy refuses.
     pub refused: Refused,
-    /// The namespaces of pods for which `[policy]` holds as for any other container; `*` is all of them.
+    /// The namespaces of pods for which `[policy]` holds as for any other container; `*` is all of them, as long as nobody says that the
+    /// cluster has several tenants.
     pub namespaces: Vec<String>,
 }
 
@@ -82,7 +83,7 @@ impl Default for Policy {
 
 impl Default for Pods {
     fn default() -> Self {
-        Pods { env: Who::Never, annotations: false, refused: Refused::Explicit, namespaces: Vec::new() }
+        Pods { env: Who::Never, annotations: false, refused: Refused::Explicit, namespaces: vec!["*".to_owned()] }
     }
 }
 

@@ -60,7 +60,12 @@ impl Config {
         line(&mut text, "env", &pods.env, "whose variables may ask; device plugins ask by mounts or CDI");
         line(&mut text, "annotations", &pods.annotations, "whether annotations may; CRI-O lets everybody's through");
         line(&mut text, "refused", &pods.refused, "the same words; an image's \"all\" is not explicit");
-        line(&mut text, "namespaces", &pods.namespaces, "whose pods [policy] holds for after all; [\"*\"] is all");
+        line(
+            &mut text,
+            "namespaces",
+            &pods.namespaces,
+            "whose pods [policy] holds for after all; [] for clusters of several tenants",
+        );
 
         section(&mut text, "inject", "what is done for those who ask");
         line(

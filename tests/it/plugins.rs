@@ -34,12 +34,12 @@ const PAUSE: &[(&str, &str)] =
 const CRIO_PAUSE: &[(&str, &str)] =
     &[("io.kubernetes.cri-o.ContainerType", "sandbox"), ("io.kubernetes.pod.namespace", "team-a")];
 
-/// The policy as it comes.
-const SAFE: &str = "";
-/// For a cluster of one tenant.
-const OPEN: &str = "[policy.pods]\nnamespaces = [\"*\"]\n";
+/// For a cluster of several tenants.
+const SAFE: &str = "[policy.pods]\nnamespaces = []\n";
+/// The policy as it comes, for a cluster of one tenant.
+const OPEN: &str = "";
 /// For containerd without CDI, whose handler lets only the kubelet's annotations through.
-const ANNOTATIONS: &str = "[policy.pods]\nannotations = true\n";
+const ANNOTATIONS: &str = "[policy.pods]\nnamespaces = []\nannotations = true\n";
 
 /// A container as a plugin, the image and the pod's author made it.
 #[derive(Clone, Copy)]

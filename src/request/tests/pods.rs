@@ -6,6 +6,10 @@ use crate::config::{Pods, Policy, Refused};
 #[test]
 fn of_a_pod_only_the_device_plugins_words_count() {
     const POD: &str = "@io.kubernetes.cri.container-type=container";
+    let of = |refused| {
+        let pods = Pods { namespaces: Vec::new(), refused, ..Pods::default() };
+        Policy { pods, ..Policy::default() }
+    };
     const TEAM: &str = "@io.kubernetes.cri.sandbox-namespace=team-a";
     let mount = format!("{PLUGIN}/GPU-1f");
     let not = |what: &str, rule: &str| {
@@ -41,17 +45,21 @@ fn of_a_pod_only_the_device_plugins_words_count() {
     ];
     for (container, expected) in table {
         let container = [&[POD, TEAM], *container].concat();
-        assert_eq!(asked(&container, &Policy::default()), *expected, "{container:?}");
+        assert_eq!(asked(&container, &of(Refused::Explicit)), *expected, "{container:?}");
     }
+    let one_tenant = [POD, TEAM, "NVIDIA_VISIBLE_DEVICES=GPU-1f"];
+    assert_eq!(
+        asked(&one_tenant, &Policy::default()),
+        "nvidia|hygon|t-head:GPU-1f",
+        "as long as nobody says otherwise"
+    );
     let listed = |refused| {
         let pods = Pods { namespaces: vec!["team-a".to_owned()], refused, ..Pods::default() };
         Policy { pods, ..Policy::default() }
     };
     let ask = [POD, TEAM, "NVIDIA_VISIBLE_DEVICES=all", "@gpu-runc/gpus=driver=amd,count=1"];
     assert_eq!(asked(&ask, &listed(Refused::Error)), "amd:x1 nvidia|hygon|t-head:all");
-    let warn = Policy { pods: Pods { refused: Refused::Warn, ..Pods::default() }, ..Policy::default() };
     let named = [POD, TEAM, "NVIDIA_VISIBLE_DEVICES=0"];
-    assert_eq!(asked(&named, &warn), r#"refused environment variable "NVIDIA_VISIBLE_DEVICES=0""#);
-    let error = Policy { pods: Pods { refused: Refused::Error, ..Pods::default() }, ..Policy::default() };
-    assert_eq!(asked(&ask[..3], &error), no_env("NVIDIA_VISIBLE_DEVICES=all"));
+    assert_eq!(asked(&named, &of(Refused::Warn)), r#"refused environment variable "NVIDIA_VISIBLE_DEVICES=0""#);
+    assert_eq!(asked(&ask[..3], &of(Refused::Error)), no_env("NVIDIA_VISIBLE_DEVICES=all"));
 }

@@ -64,7 +64,7 @@ fn kubernetes_pods_get_their_gpus() {
     assert!(version.is_some(), "{:?}\n{}", node.client.version(), node.engine.session.scratch.read("daemon.log"));
     let fails = |(name, check): &(&'static str, Check)| {
         host::describe(&node.engine.session.scratch);
-        node.engine.configure("");
+        node.engine.configure("[policy.pods]\nnamespaces = []\n");
         let _ = fs::remove_file(node.engine.session.scratch.path("gpu-runc.log"));
         let failed = catch_unwind(AssertUnwindSafe(|| check(&node))).is_err();
         eprintln!("{test}: {name}: {}", if failed { "FAILED" } else { "ok" });
@@ -110,7 +110,7 @@ fn bare_nodes(node: &Node) {
 }
 
 fn cdi_annotation(node: &Node) {
-    node.engine.configure("[policy.pods]\nannotations = true\n");
+    node.engine.configure("[policy.pods]\nnamespaces = []\nannotations = true\n");
     let wish = Wish { annotations: &[("cdi.k8s.io/plugin_1", "nvidia.com/gpu=1")], ..NOTHING };
     assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"));
     let of_author = [("cdi.k8s.io/mine", "nvidia.com/gpu=0")];

@@ -86,7 +86,7 @@ fn what_a_hostile_pod_says_gives_it_nothing() {
             ),
             (
                 "a hostPath volume of /dev/null, where mounts may not ask",
-                "[policy]\nmounts = false\n",
+                "[policy]\nmounts = false\n[policy.pods]\nnamespaces = []\n",
                 Made { mounts: &[("/dev/null", "/var/run/nvidia-container-devices/0")], ..POD },
                 Refused("policy.mounts is false"),
             ),
@@ -100,7 +100,8 @@ fn what_is_refused_is_in_the_system_log() {
         return skip("plugins::hostile::system_log", "needs root, for a /dev of its own");
     }
     let scratch = Scratch::new();
-    scratch.write("gpu-runc.toml", "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = []\n");
+    scratch
+        .write("gpu-runc.toml", "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = []\n[policy.pods]\nnamespaces = []\n");
     let log = UnixDatagram::bind(scratch.path("log")).unwrap();
     log.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     // 3 is the facility of daemons: 8 × 3 and the severity.
