@@ -24,6 +24,7 @@
 //! cli                             what a person types and reads; no decisions
 //! doctor                          says what is wrong with the machine; changes nothing
 //! runtime   hook                  act: read and replace config.json, become the low-level runtime; the one hook
+//! node                            installs gpu-runc on machines that run pods: a list of steps, done one by one
 //! configure                       tells engines of gpu-runc: plans texts, then replaces files
 //! compose                         compose files' reservations, as requests to gpu-runc; pure
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
@@ -49,6 +50,7 @@ pub mod hook;
 pub mod host;
 pub mod ldcache;
 pub mod log;
+pub mod node;
 pub mod oci;
 pub mod program;
 pub mod request;

@@ -13,6 +13,7 @@ mod generate;
 mod identify;
 mod list;
 mod naming;
+mod node;
 mod patch;
 mod runtime;
 mod system;
@@ -46,6 +47,9 @@ enum Command {
     /// Tell engines of gpu-runc
     #[command(subcommand)]
     Runtime(RuntimeCommand),
+    /// Install gpu-runc on a machine that runs pods, and take it away
+    #[command(subcommand)]
+    Node(node::NodeCommand),
     /// Make device nodes, and the links to them that systemd needs
     #[command(subcommand)]
     System(system::System),
@@ -133,6 +137,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
         Command::List(list) => list.run(&config?),
         Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),
+        Command::Node(node) => node.run(),
         Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),
         Command::Compose(compose) => compose.run(&config?),

@@ -98,7 +98,7 @@ impl Configure {
                 }
             }
             How::Signal => restart::by_signal(engine, &config, self.unconfigure)?,
-            How::Systemd => restart::by_systemd(engine, self.unconfigure)?,
+            How::Systemd => restart::by_systemd(engine, self.unconfigure, &[])?,
         }
         Ok(ExitCode::SUCCESS)
     }

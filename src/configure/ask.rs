@@ -20,6 +20,15 @@ pub(super) fn containerd(config: &Path, root: &File) -> Said {
     Said { major: version.as_deref().and_then(major), effective }
 }
 
+/// Why the containerd of this machine cannot read its files, of which `config` is the main one; `None` if it can, or if there is no
+/// such program to ask.
+pub fn refusal(config: &Path) -> Option<String> {
+    let mut command = Command::new("containerd");
+    let output = command.arg("--config").arg(config).args(["config", "dump"]).stdin(Stdio::null()).output().ok()?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    (!output.status.success()).then(|| said.trim().lines().last().unwrap_or("it does not say why").to_owned())
+}
+
 fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

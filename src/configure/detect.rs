@@ -72,6 +72,11 @@ pub fn config(engine: Engine) -> PathBuf {
     }
 }
 
+/// The engine's main file as the machine's own daemon reads it, whoever asks.
+pub fn machine_config(engine: Engine) -> PathBuf {
+    row(engine).map_or_else(PathBuf::new, |row| row.file.into())
+}
+
 fn row(engine: Engine) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.engine == engine)
 }

@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 /// No engine's file has this many bytes; an endless one would be read for ever.
 const LARGEST: u64 = 16 << 20;
 
+/// What follows a file's name in that of a try. No engine reads a name that ends like this from a folder of drop-ins.
+const TRY: &str = ".gpu-ctk-";
+
 /// The file at `path`. An absent one is none; an unreadable one, or one that is no UTF-8 text, is an error.
 pub fn read(path: &Path) -> Result<File> {
     Ok(File { path: path.to_owned(), text: text(path).map_err(|cause| Error::io("read", path, cause))? })
@@ -53,8 +56,7 @@ pub fn apply(change: &Change) -> Result<()> {
         return removed.map_err(|cause| Error::io("remove", &change.path, cause));
     };
     let mut name = target.file_name().unwrap_or_default().to_owned();
-    // No engine reads a name that ends like this from a folder of drop-ins.
-    name.push(format!(".gpu-ctk-{}", std::process::id()));
+    name.push(format!("{TRY}{}", std::process::id()));
     let fresh = target.with_file_name(name);
     let written = write(&fresh, &target, after).and_then(|()| {
         unchanged(change)?;
@@ -66,6 +68,28 @@ pub fn apply(change: &Change) -> Result<()> {
         let _ = fs::remove_file(&fresh);
         Error::io("write", &change.path, cause)
     })
+}
+
+/// Removes what processes left beside the file that were killed while they changed it. For callers that know that nobody else is
+/// at it: one who is would fail.
+pub fn forget_tries(path: &Path) -> Result<()> {
+    let target = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let start = format!("{}{TRY}", target.file_name().unwrap_or_default().to_string_lossy());
+    let folder = target.parent().unwrap_or(Path::new("/"));
+    let forget = || -> io::Result<()> {
+        let entries = match fs::read_dir(folder) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(&start) {
+                fs::remove_file(entry.path())?;
+            }
+        }
+        Ok(())
+    };
+    forget().map_err(|cause| Error::io("tidy", folder, cause))
 }
 
 fn unchanged(change: &Change) -> io::Result<()> {

@@ -17,6 +17,9 @@ use super::{Engine, detect, place};
 use crate::error::{Error, Result};
 use crate::oci::json::{Object, string};
 
+/// Where CRI-O listens.
+pub const CRIO_SOCKET: &str = "/run/crio/crio.sock";
+
 /// The arguments of systemctl that apply a change which registers the runtime, or takes it out if `is_gone`; `None` if the
 /// engine reads its files each time.
 pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
@@ -36,11 +39,11 @@ pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
     Some(user.into_iter().chain(arguments.iter().copied()).collect())
 }
 
-/// Asks systemd to restart the engine, or to reload it where that is enough.
-pub fn by_systemd(engine: Engine, is_gone: bool) -> Result<()> {
+/// Asks systemd to restart the engine, or to reload it where that is enough. `env` is for systemctl, beside this process's.
+pub fn by_systemd(engine: Engine, is_gone: bool, env: &[(&str, &str)]) -> Result<()> {
     let Some(arguments) = systemctl(engine, is_gone) else { return Ok(()) };
     let doing = format!("systemctl {}", arguments.join(" "));
-    let status = Command::new("systemctl").args(&arguments).status();
+    let status = Command::new("systemctl").args(&arguments).envs(env.iter().copied()).status();
     match status {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(Error::Usage(format!("the files are written, but {doing} failed: {status}"))),
@@ -57,8 +60,8 @@ pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
             return Err(Error::Usage(format!("{message}; use systemctl restart docker")));
         }
         Engine::Docker => written(&pid_file(config)?, "dockerd")?,
-        Engine::Containerd => listening(&socket(config)?, "containerd")?,
-        Engine::Crio => listening(Path::new("/run/crio/crio.sock"), "crio")?,
+        Engine::Containerd => containerd(config)?,
+        Engine::Crio => listening(Path::new(CRIO_SOCKET), "crio")?,
         Engine::K3s | Engine::Rke2 => {
             let message = "has no signal for it, the files are written; use --restart systemd";
             return Err(Error::Usage(format!("{} {message}", detect::name(engine))));
@@ -75,8 +78,20 @@ fn pid_file(config: &Path) -> Result<PathBuf> {
     Ok(said.map_or_else(|| "/var/run/docker.pid".into(), |path| PathBuf::from(path.into_owned())))
 }
 
-/// Where containerd listens.
-fn socket(config: &Path) -> Result<PathBuf> {
+/// The containerd that listens where its file at `config` says. [`Error::Io`] if nobody does.
+pub fn containerd(config: &Path) -> Result<Pid> {
+    listening(&socket(config)?, "containerd")
+}
+
+/// Where containerd, whose file is at `config`, keeps what runs.
+pub fn state(config: &Path) -> Result<PathBuf> {
+    let file = place::read(config)?;
+    let document = Document::parse(&file.path, file.text())?;
+    Ok(document.string(&["state"]).filter(|said| !said.is_empty()).unwrap_or("/run/containerd").into())
+}
+
+/// Where containerd, whose file is at `config`, listens.
+pub fn socket(config: &Path) -> Result<PathBuf> {
     let file = place::read(config)?;
     let document = Document::parse(&file.path, file.text())?;
     let said = document

@@ -32,6 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("doctor", &["error", "config", "cdi", "host", "vendor", "generate", "runtime"]),
     ("configure", &["error", "host", "oci"]),
+    ("node", &["error", "program", "configure"]),
     (
         "cli",
         &[
@@ -51,6 +52,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "devfs",
             "configure",
             "compose",
+            "node",
         ],
     ),
 ];

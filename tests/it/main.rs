@@ -32,6 +32,7 @@ mod hostile;
 mod hosts;
 mod injection;
 mod layers;
+mod node;
 mod passthrough;
 mod plugins;
 mod rootfs;

@@ -1,0 +1,281 @@
+//! `gpu-ctk node`: gpu-runc on a machine that runs pods.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+use nix::sys::signal::{SigSet, Signal};
+use serde_json::json;
+
+use super::print;
+use crate::configure::{Engine, detect, restart};
+use crate::error::{Error, Result};
+use crate::node::layout::Layout;
+use crate::node::status::{Known, Status};
+use crate::node::{self, Build, How, Node};
+
+/// What to do on the machine.
+#[derive(Debug, Subcommand)]
+pub(super) enum NodeCommand {
+    /// Install both programs, register gpu-runc with the engine, and restart it if it has to read anything anew
+    #[command(
+        after_help = "May be killed at any moment and started again. An engine that does not come back with the runtime \
+                            gets its files back and is restarted once more."
+    )]
+    Install(Install),
+    /// Wait for the last container that uses it, and take all of it away
+    Uninstall(Uninstall),
+    /// Say how it stands. Exit status 0 if pods can have it
+    Status {
+        #[command(flatten)]
+        machine: Machine,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Install {
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    effort: Effort,
+    /// The folder of gpu-runc and gpu-ctk; without it, that of this program
+    #[arg(long, value_name = "DIR")]
+    source: Option<PathBuf>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Uninstall {
+    #[command(flatten)]
+    machine: Machine,
+    #[command(flatten)]
+    effort: Effort,
+}
+
+/// Where.
+#[derive(Debug, clap::Args)]
+pub(super) struct Machine {
+    /// The machine's root, where this runs in a container that has it mounted
+    #[arg(long, value_name = "DIR")]
+    host_root: Option<PathBuf>,
+    /// The folder of the machine in which there is, or will be, gpu-runc/current/gpu-runc
+    #[arg(long, value_name = "DIR", default_value = "/opt")]
+    prefix: PathBuf,
+    /// The engine that runs pods; without it, the one that runs here
+    #[arg(long, value_enum)]
+    engine: Option<Named>,
+    /// The engine's main file, in place of the usual one
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What pods call the runtime: the handler of the RuntimeClass
+    #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
+    runtime_name: String,
+    /// Whether pods that name no runtime have it, or are to have it
+    #[arg(long)]
+    set_as_default: bool,
+}
+
+/// How hard to try.
+#[derive(Debug, clap::Args)]
+pub(super) struct Effort {
+    /// How the engine is made to read its files anew
+    #[arg(long, value_name = "HOW", value_enum, default_value = "systemd")]
+    restart: Restart,
+    /// How many seconds to wait: for the engine, for another installer, for the last container
+    #[arg(long, value_name = "SECONDS", default_value = "120")]
+    wait: u64,
+    /// Stay until SIGTERM when it is done, or has failed: for a DaemonSet, whose readiness is what status says
+    #[arg(long)]
+    stay: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Named {
+    Containerd,
+    Crio,
+    K3s,
+    Rke2,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Restart {
+    /// Not; the command that does it is printed
+    None,
+    /// Send SIGHUP
+    Signal,
+    /// Ask systemd
+    Systemd,
+}
+
+impl NodeCommand {
+    /// Does it. Reads no configuration of ours: what is installed may be newer than the file.
+    pub(super) fn run(self) -> Result<ExitCode> {
+        match self {
+            NodeCommand::Install(install) => {
+                let signals = ending(install.effort.stay)?;
+                let folder = install.source.clone().map_or_else(own_folder, Ok)?;
+                // From here, not from the machine's root.
+                let build = Build::read(&folder, env!("CARGO_PKG_VERSION"))?;
+                let act = || {
+                    let node = install.machine.node(Some(&install.effort))?;
+                    let plan = node::install(&node, &build, &mut say)?;
+                    plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
+                    told(&node, !plan.changes.is_empty(), false);
+                    print(&format!("{}: installed as {}\n", build.name, node.layout.program().display()));
+                    Ok(())
+                };
+                stay(act(), signals)
+            }
+            NodeCommand::Uninstall(uninstall) => {
+                let signals = ending(uninstall.effort.stay)?;
+                let act = || {
+                    let node = uninstall.machine.node(Some(&uninstall.effort))?;
+                    let plan = node::uninstall(&node, &mut say)?;
+                    told(&node, !plan.changes.is_empty(), true);
+                    print("nothing of it is left\n");
+                    Ok(())
+                };
+                stay(act(), signals)
+            }
+            NodeCommand::Status { machine, json } => {
+                let status = node::status::status(&machine.node(None)?)?;
+                print(&if json { as_json(&status) } else { as_text(&status) });
+                Ok(if status.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+            }
+        }
+    }
+}
+
+impl Machine {
+    /// The machine as it is to be. Enters its root, which is why everything of this process's own is read before.
+    fn node(&self, effort: Option<&Effort>) -> Result<Node> {
+        if !self.prefix.is_absolute() {
+            return Err(Error::Usage(format!("--prefix {}: expected an absolute path", self.prefix.display())));
+        }
+        // systemctl asks whether it is in a chroot, and then does nothing: here it is, and is meant.
+        let env: &[_] = if self.host_root.is_some() { &[("SYSTEMD_IGNORE_CHROOT", "1")] } else { &[] };
+        if let Some(root) = &self.host_root {
+            node::enter(root)?;
+        }
+        let engine = self.engine.map_or_else(node::engine::detect, |named| Ok(named.into()))?;
+        let config = self.config.clone().unwrap_or_else(|| detect::machine_config(engine));
+        Ok(Node {
+            layout: Layout::new(&self.prefix),
+            engine,
+            config: std::path::absolute(&config).map_err(|cause| Error::io("find", &config, cause))?,
+            name: self.runtime_name.clone(),
+            is_default: self.set_as_default,
+            restart: effort.map_or(How::Never, |effort| effort.restart.into()),
+            env,
+            patience: Duration::from_secs(effort.map_or(0, |effort| effort.wait)),
+        })
+    }
+}
+
+impl From<Named> for Engine {
+    fn from(named: Named) -> Self {
+        match named {
+            Named::Containerd => Engine::Containerd,
+            Named::Crio => Engine::Crio,
+            Named::K3s => Engine::K3s,
+            Named::Rke2 => Engine::Rke2,
+        }
+    }
+}
+
+impl From<Restart> for How {
+    fn from(restart: Restart) -> Self {
+        match restart {
+            Restart::None => How::Never,
+            Restart::Signal => How::Signal,
+            Restart::Systemd => How::Systemd,
+        }
+    }
+}
+
+fn own_folder() -> Result<PathBuf> {
+    let own = std::env::current_exe().map_err(|cause| Error::io("find", Path::new("gpu-ctk"), cause))?;
+    Ok(own.parent().map(Path::to_owned).unwrap_or_default())
+}
+
+/// Before each step, so that the last line is what a run that hangs, or was killed, was at.
+fn say(step: &str) {
+    print(&format!("{step}\n"));
+}
+
+fn told(node: &Node, is_changed: bool, is_gone: bool) {
+    if let Some(command) = restart::systemctl(node.engine, is_gone).filter(|_| is_changed && node.restart == How::Never)
+    {
+        print(&format!("to apply: systemctl {}\n", command.join(" ")));
+    }
+}
+
+/// The signals that end a run that stays. Held back from the start: the first process of a container gets no other, and what is being
+/// done is finished first.
+fn ending(stays: bool) -> Result<Option<SigSet>> {
+    let block = || {
+        let signals = SigSet::from_iter([Signal::SIGTERM, Signal::SIGINT]);
+        signals.thread_block().map(|()| signals)
+    };
+    let failed = |errno: nix::Error| Error::Io { doing: "hold signals back".to_owned(), cause: errno.into() };
+    stays.then(block).transpose().map_err(failed)
+}
+
+/// Waits to be ended where that was wished for. A failure is said before, and not tried again by itself: each try may restart the
+/// engine twice.
+fn stay(done: Result<()>, signals: Option<SigSet>) -> Result<ExitCode> {
+    let Some(signals) = signals else { return done.map(|()| ExitCode::SUCCESS) };
+    if let Err(error) = &done {
+        eprintln!("gpu-ctk: {error}");
+    }
+    let ended = signals.wait();
+    ended.map_err(|errno| Error::Io { doing: "wait for a signal".to_owned(), cause: errno.into() })?;
+    Ok(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn as_json(status: &Status) -> String {
+    let unknown = |known: &Known<bool>| known.as_ref().map_or_else(|why| json!(why), |known| json!(known));
+    let loaded = status.is_loaded.as_ref().map_or_else(|why| json!(why), |known| json!(known));
+    let report = json!({
+        "ready": status.is_ready(),
+        "build": status.current,
+        "previous": status.previous,
+        "others": status.others,
+        "engine": status.engine,
+        "registered": unknown(&status.is_registered),
+        "unfinished": status.is_unfinished,
+        "loaded": loaded,
+        "labelled": status.is_labelled,
+        "users": status.users,
+    });
+    format!("{report:#}\n")
+}
+
+fn as_text(status: &Status) -> String {
+    let named = |name: &Option<String>| name.clone().unwrap_or_else(|| "none".to_owned());
+    let known = |known: &Known<bool>| match known {
+        Ok(true) => "yes".to_owned(),
+        Ok(false) => "no".to_owned(),
+        Err(why) => why.clone(),
+    };
+    let loaded = match &status.is_loaded {
+        Ok(Some(loaded)) => known(&Ok(*loaded)),
+        Ok(None) => "this engine does not say".to_owned(),
+        Err(why) => why.clone(),
+    };
+    let registered = known(&status.is_registered) + if status.is_unfinished { ", unfinished" } else { "" };
+    let lines = [
+        ("ready", known(&Ok(status.is_ready()))),
+        ("build", named(&status.current)),
+        ("previous", named(&status.previous)),
+        ("engine", status.engine.to_owned()),
+        ("registered", registered),
+        ("loaded", loaded),
+        ("labelled", known(&Ok(status.is_labelled))),
+        ("in use by", status.users.len().to_string()),
+    ];
+    lines.iter().map(|(key, value)| format!("{key:<12}{value}\n")).collect()
+}

@@ -1,0 +1,82 @@
+//! Asks an engine how it is, as the kubelet would, and which runtimes it has.
+//!
+//! Connects to its socket and reads; decides nothing.
+
+use std::io::{self, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::frames::{self, Heard};
+use crate::error::reason;
+
+/// The call of the CRI's v1, and its message with `verbose` set: engines then send their configuration too.
+const STATUS: (&str, &[u8]) = ("/runtime.v1.RuntimeService/Status", &[8, 1]);
+/// No engine's answer has this many bytes.
+const LARGEST: usize = 16 << 20;
+/// How long one question may take. An engine that loads its plugins already listens, and answers later.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What the engine at `socket` says of itself; why it says nothing.
+pub(super) fn status(socket: &Path) -> Result<Vec<u8>, String> {
+    ask(socket).map_err(|cause| format!("{}: {}", socket.display(), reason(&cause)))
+}
+
+fn ask(socket: &Path) -> io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.write_all(&frames::call(STATUS.0, STATUS.1))?;
+    let mut answer = Vec::new();
+    loop {
+        let mut head = [0; frames::HEAD];
+        stream.read_exact(&mut head)?;
+        let head = frames::head(head);
+        let mut payload = vec![0; head.length];
+        stream.read_exact(&mut payload)?;
+        match frames::heard(head) {
+            Heard::Nothing => {}
+            Heard::Part => answer.extend(payload),
+            Heard::End if answer.is_empty() => {
+                return Err(io::Error::other("it does not serve the kubelet's calls (CRI)"));
+            }
+            Heard::End => return Ok(answer),
+        }
+        if answer.len() > LARGEST {
+            return Err(io::Error::other("its answer has no end"));
+        }
+    }
+}
+
+/// Whether `name` is a word of what an engine says of itself.
+pub(super) fn names(said: &[u8], name: &str) -> bool {
+    let is_inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(byte));
+    let is_word = |start: usize| {
+        let before = start.checked_sub(1).and_then(|before| said.get(before));
+        !is_inside(before) && !is_inside(said.get(start + name.len()))
+    };
+    said.windows(name.len().max(1)).enumerate().any(|(start, bytes)| bytes == name.as_bytes() && is_word(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_runtime_is_known_by_its_whole_name() {
+        for (said, expected) in [
+            (&br#"{"runtimes":{"gpu-runc":{"options"#[..], true),
+            (b"\x0a\x08gpu-runc\x12", true),
+            (br#"{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}"#, false),
+            (br#"{"runtimes":{"my-gpu-runc":{}}}"#, false),
+            (b"", false),
+        ] {
+            assert_eq!(names(said, "gpu-runc"), expected, "{}", String::from_utf8_lossy(said));
+        }
+    }
+
+    #[test]
+    fn a_socket_that_nobody_listens_on_says_why() {
+        assert!(status(Path::new("/absent.sock")).unwrap_err().ends_with("absent.sock: not found"));
+    }
+}

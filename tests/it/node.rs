@@ -1,0 +1,187 @@
+//! `gpu-ctk node` on a machine's root that is a folder, killed at every step; and with a real containerd.
+
+mod daemon;
+mod host;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+use host::{CONFIG, Host, said};
+
+use crate::scratch::{program_on_path, skip};
+
+const LABEL: &str = "etc/kubernetes/node-feature-discovery/features.d/gpu-runc";
+const DROP_IN: &str = "etc/containerd/conf.d/99-gpu-runc.toml";
+/// What changes files or starts programs; each counts for itself.
+const CALLS: [&str; 10] =
+    ["mkdir", "symlink", "rename", "unlink", "unlinkat", "rmdir", "fchmod", "fsync", "write", "vfork,clone,clone3"];
+
+#[test]
+fn an_installation_is_whole_and_a_second_run_does_nothing() {
+    let Some(host) = Host::new("node::install") else { return };
+    let first = host.node("install --source a");
+    assert_eq!(first.code, Some(0), "{first:?}");
+    let program = fs::read_link(host.path("opt/gpu-runc/current")).unwrap();
+    assert_eq!(host.read(&format!("opt/gpu-runc/{}/gpu-runc", program.display())), "#!/bin/sh\n# a\n");
+    assert!(host.read(DROP_IN).contains("BinaryName = \"/opt/gpu-runc/current/gpu-runc\""), "{}", host.read(DROP_IN));
+    assert!(host.read("var/containerd/config.toml").starts_with(CONFIG.split('\n').next().unwrap()));
+    assert!(host.path("etc/containerd/config.toml").is_symlink(), "the link is followed inside the root, and stays");
+    assert_eq!(host.read("systemctl.log"), "restart containerd 1\n");
+    assert!(host.read(LABEL).contains("\nfeature.node.kubernetes.io/gpu-runc.ready=true\n"));
+    let before = host.snapshot();
+
+    let second = host.node("install --source a");
+    assert_eq!((second.code, second.out.lines().count()), (Some(0), 1), "{second:?}");
+    assert_eq!((host.snapshot(), host.read("systemctl.log").lines().count()), (before, 1));
+
+    let status = host.node("status --json");
+    let report: serde_json::Value = serde_json::from_str(&status.out).unwrap();
+    assert_eq!((status.code, &report["ready"], &report["loaded"]), (Some(0), &true.into(), &true.into()), "{status:?}");
+    fs::remove_file(host.path(DROP_IN)).unwrap();
+    let status = host.node("status");
+    assert!(status.code == Some(1) && status.out.contains("registered  no\n"), "{status:?}");
+}
+
+#[test]
+fn an_upgrade_switches_one_link_keeps_one_build_and_restarts_nothing() {
+    let Some(host) = Host::new("node::upgrade") else { return };
+    let link = |name: &str| fs::read_link(host.path("opt/gpu-runc").join(name)).ok();
+    let builds = || fs::read_dir(host.path("opt/gpu-runc")).unwrap().count() - 2;
+    host.node("install --source a");
+    let a = link("current");
+    host.node("install --source b");
+    let b = link("current");
+    assert_eq!((link("previous"), a == b, builds()), (a.clone(), false, 2));
+    let bundle = "run/containerd/io.containerd.runtime.v2.task/k8s.io/abc/config.json";
+    let hook = format!("{{\"path\": \"/opt/gpu-runc/{}/gpu-runc\"}}", a.unwrap().display());
+    host.scratch.write(&format!("host/{bundle}"), &hook);
+    host.node("install --source c");
+    assert_eq!((link("previous"), builds()), (b.clone(), 3), "the first is named by a container that is being made");
+    fs::remove_file(host.path(bundle)).unwrap();
+    host.node("install --source b");
+    assert_eq!((link("current"), builds()), (b, 2), "a build that was used before comes back");
+    assert_eq!(host.read("systemctl.log").lines().count(), 1);
+}
+
+#[test]
+fn an_engine_that_is_not_well_afterwards_has_its_files_back() {
+    let Some(host) = Host::new("node::rollback") else { return };
+    host.scratch.write("host/refuse", "");
+    let refused = host.node("install --source a");
+    assert_eq!(refused.code, Some(1));
+    let message =
+        "config.toml: containerd refuses it: containerd: what is this?; the engine's files are as they were\n";
+    assert!(refused.err.ends_with(message), "{refused:?}");
+    assert_eq!(
+        (host.read("systemctl.log"), host.path(DROP_IN).exists()),
+        (String::new(), false),
+        "nothing was restarted"
+    );
+
+    fs::remove_file(host.path("refuse")).unwrap();
+    host.scratch.write("host/deaf", "");
+    let deaf = host.node("install --source a --wait 1");
+    let message = "containerd answers, but has no runtime gpu-runc; the engine has its files back and is well again\n";
+    assert!(deaf.code == Some(1) && deaf.err.ends_with(message), "{deaf:?}");
+    assert_eq!(host.read("systemctl.log"), "restart containerd 1\nrestart containerd 1\n");
+    assert_eq!(host.read("var/containerd/config.toml"), CONFIG);
+    assert!(!host.path(DROP_IN).exists() && !host.path(LABEL).exists());
+    assert!(!host.path("opt/gpu-runc/unfinished.json").exists());
+}
+
+#[test]
+fn it_is_not_taken_away_from_a_container_that_uses_it() {
+    let Some(host) = Host::new("node::uninstall") else { return };
+    let before = host.snapshot();
+    host.node("install --source a");
+    let bundle = host.path("run/containerd/io.containerd.runtime.v2.task/k8s.io/abc");
+    fs::create_dir_all(&bundle).unwrap();
+    fs::write(bundle.join("runtime"), "/opt/gpu-runc/current/gpu-runc").unwrap();
+    fs::create_dir_all(host.path("proc/77")).unwrap();
+    fs::write(host.path("proc/77/cmdline"), "conmon\0-r\0/opt/gpu-runc/current/gpu-runc\0").unwrap();
+    let held = host.node("uninstall --wait 1");
+    assert!(
+        held.code == Some(1) && held.err.contains("still in use by container k8s.io/abc, process 77; "),
+        "{held:?}"
+    );
+    assert!(host.path("opt/gpu-runc/current/gpu-runc").exists() && host.path(DROP_IN).exists());
+    assert!(!host.path(LABEL).exists(), "no new pod is sent here while the old ones end");
+    fs::remove_dir_all(&bundle).unwrap();
+    fs::remove_dir_all(host.path("proc/77")).unwrap();
+    let gone = host.node("uninstall");
+    assert_eq!((gone.code, host.snapshot()), (Some(0), before), "{gone:?}");
+    let again = host.node("uninstall");
+    assert_eq!((again.code, again.out.as_str()), (Some(0), "nothing of it is left\n"), "{again:?}");
+}
+
+#[test]
+fn two_installers_do_not_meet() {
+    let Some(host) = Host::new("node::lock") else { return };
+    let lock = fs::File::create(host.path("run/gpu-runc-node.lock")).unwrap();
+    lock.lock().unwrap();
+    let second = host.node("install --source a --wait 0");
+    assert!(second.code == Some(1) && second.err.contains("another gpu-ctk node is at work"), "{second:?}");
+    drop(lock);
+    assert_eq!(host.node("install --source a --wait 0 --restart none").code, Some(0));
+    assert_eq!(host.read("systemctl.log"), "", "a person restarts it");
+}
+
+#[test]
+fn a_run_that_stays_ends_well_when_it_is_told_to() {
+    let Some(host) = Host::new("node::stay") else { return };
+    // One that fails stays too, and would not say that it is installed.
+    let patiently = ["timeout", "60"];
+    let mut child = host.command(&patiently, "install --source a --stay").stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    lines.take_while(|line| !line.contains(": installed as ")).for_each(drop);
+    Command::new("kill").arg(child.id().to_string()).status().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// Runs `args` from the state that `prepare` makes, killed before the n-th of each call for every n, and then once more to its end.
+fn killed_everywhere(host: &Host, prepare: &dyn Fn(), args: &str) {
+    let strace = program_on_path("strace").unwrap();
+    prepare();
+    assert_eq!(host.node(args).code, Some(0));
+    let (expected, loaded) = (host.snapshot(), host.read("loaded"));
+    let mut kills = 0;
+    for call in CALLS {
+        for count in 1.. {
+            prepare();
+            let inject = format!("inject={call}:signal=KILL:when={count}");
+            let traced = ["-o", "/dev/null", "-e", &inject];
+            let killed =
+                said(&host.command(&[&[strace.to_str().unwrap()], &traced[..]].concat(), args).output().unwrap());
+            if killed.code == Some(0) {
+                break;
+            }
+            kills += 1;
+            let again = host.node(args);
+            let place = format!("{args}: killed before {call} {count}, after\n{}then\n{}", killed.out, again.out);
+            assert_eq!(again.code, Some(0), "{place}{}", again.err);
+            assert_eq!(host.snapshot(), expected, "{place}");
+            assert_eq!(host.read("loaded"), loaded, "the engine has not read its files; {place}");
+        }
+    }
+    assert!(kills > 10, "{args}: only {kills} places to be killed at");
+}
+
+#[test]
+fn killed_anywhere_and_started_again_it_ends_the_same() {
+    let Some(host) = Host::new("node::killed") else { return };
+    if program_on_path("strace").is_none() {
+        return skip("node::killed", "strace not on PATH (apt-get install strace)");
+    }
+    killed_everywhere(&host, &|| host.reset(), "install --source a");
+    let installed = |build: &str| {
+        host.reset();
+        assert_eq!(host.node(&format!("install --source {build}")).code, Some(0));
+    };
+    let upgraded = || {
+        installed("a");
+        host.node("install --source b");
+    };
+    killed_everywhere(&host, &upgraded, "install --source c");
+    killed_everywhere(&host, &|| installed("a"), "uninstall");
+}

@@ -1,0 +1,1 @@
+//! `gpu-ctk node` with a real containerd.
