@@ -76,6 +76,9 @@ pub(super) struct Machine {
     /// Whether pods that name no runtime have it, or are to have it
     #[arg(long)]
     set_as_default: bool,
+    /// Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does
+    #[arg(long)]
+    pod_annotations: bool,
 }
 
 /// How hard to try.
@@ -168,6 +171,7 @@ impl Machine {
             config: std::path::absolute(&config).map_err(|cause| Error::io("find", &config, cause))?,
             name: self.runtime_name.clone(),
             is_default: self.set_as_default,
+            takes_annotations: self.pod_annotations,
             restart: effort.map_or(How::Never, |effort| effort.restart.into()),
             env,
             patience: Duration::from_secs(effort.map_or(0, |effort| effort.wait)),

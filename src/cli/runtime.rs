@@ -27,6 +27,9 @@ pub(super) struct Configure {
     /// Give it also to containers that name no runtime; without this, the default stays what it is
     #[arg(long, conflicts_with = "unconfigure")]
     set_as_default: bool,
+    /// Let pods ask by annotations gpu-runc/…, which containerd, k3s and rke2 hand on only then. CRI-O always does
+    #[arg(long, conflicts_with = "unconfigure")]
+    pod_annotations: bool,
     /// Take out what was put in before, and nothing else
     #[arg(long)]
     unconfigure: bool,
@@ -110,7 +113,12 @@ impl Configure {
             return Err(wrong("expected an absolute path, engines start it from other folders"));
         }
         let path = path.to_str().ok_or_else(|| wrong("its name is not UTF-8 text"))?.to_owned();
-        Ok(Runtime { name: self.runtime_name.clone(), path, is_default: self.set_as_default })
+        Ok(Runtime {
+            name: self.runtime_name.clone(),
+            path,
+            is_default: self.set_as_default,
+            takes_annotations: self.pod_annotations,
+        })
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) fn plan(root: &File, drop_in: &File, said: &Said, name: &str, runtime
     let plan = if let Some(version) = drop_in_version.filter(|_| is_two) {
         let root_after = with_import(root, &base, drop_in)?;
         let text =
-            format!("{OURS}version = {}\n\n{}", version.min(3), tables(plugin(version), &runtime, &inherited, true));
+            format!("{OURS}version = {}\n\n{}", version.min(3), tables(plugin(version), &runtime, &inherited, true)?);
         Plan::of([own(drop_in, Some(text))?, root.becomes(Some(root_after))])
     } else {
         let plugin = match version {
@@ -164,7 +164,7 @@ fn in_place(root: &File, base: &str, plugin: &str, runtime: &Runtime, inherited:
         false => Some(base.to_owned()),
     };
     let has_own_table = with_default.is_none();
-    let lines = tables(plugin, runtime, inherited, has_own_table);
+    let lines = tables(plugin, runtime, inherited, has_own_table)?;
     let lines = match document.table(&[&table[..], &["runtimes"]].concat()) {
         Some(_) => lines,
         None => {
@@ -186,20 +186,20 @@ fn in_place(root: &File, base: &str, plugin: &str, runtime: &Runtime, inherited:
 }
 
 /// The runtime as tables of TOML; with the default in a table of its own if `names_default`.
-pub(super) fn tables(plugin: &str, runtime: &Runtime, inherited: &Inherited, names_default: bool) -> String {
+pub(super) fn tables(plugin: &str, runtime: &Runtime, inherited: &Inherited, names_default: bool) -> Result<String> {
     let name = &runtime.name;
+    let keys = inherited.keys(runtime.takes_annotations)?;
     let containerd = header(plugin);
     let default = match runtime.is_default && names_default {
         true => format!("[{containerd}]\n{DEFAULT} = \"{name}\"\n\n"),
         false => String::new(),
     };
-    format!(
-        "{default}[{containerd}.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{}\n\
+    Ok(format!(
+        "{default}[{containerd}.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{keys}\n\
          [{containerd}.runtimes.{name}.options]\nBinaryName = {}\n{}",
-        inherited.keys,
         quoted(&runtime.path),
         inherited.options
-    )
+    ))
 }
 
 /// The path of the table that runtimes are below, as a header has it.
@@ -223,7 +223,7 @@ mod tests {
     const CRI: &str = "plugins.\"io.containerd.grpc.v1.cri\".containerd";
 
     fn runtime(is_default: bool) -> Runtime {
-        Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default }
+        Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default, takes_annotations: false }
     }
 
     fn said(major: u64) -> Said {

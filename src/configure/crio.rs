@@ -95,7 +95,12 @@ mod tests {
                  [crio.runtime.runtimes.crun.x]\n",
             ),
         ];
-        let runtime = Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default: true };
+        let runtime = Runtime {
+            name: "gpu-runc".into(),
+            path: "/usr/bin/gpu-runc".into(),
+            is_default: true,
+            takes_annotations: false,
+        };
         let planned = plan(&drop_in, &files, "gpu-runc", Some(&runtime)).unwrap();
         let expected = "[crio.runtime]\ndefault_runtime = \"gpu-runc\"\n\n[crio.runtime.runtimes.gpu-runc]\n\
             runtime_path = \"/usr/bin/gpu-runc\"\nruntime_type = \"oci\"\nruntime_root = \"/run/gpu-runc\"\n\

@@ -95,7 +95,12 @@ mod tests {
     use super::*;
 
     fn runtime(is_default: bool) -> Runtime {
-        Runtime { name: "gpu-runc".to_owned(), path: "/usr/bin/gpu-runc".to_owned(), is_default }
+        Runtime {
+            name: "gpu-runc".to_owned(),
+            path: "/usr/bin/gpu-runc".to_owned(),
+            is_default,
+            takes_annotations: false,
+        }
     }
 
     /// What the text becomes, `None` for no file.

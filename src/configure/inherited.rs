@@ -6,7 +6,10 @@ use std::path::Path;
 
 use super::containerd::{DEFAULT, PLUGINS};
 use super::document::Document;
+use crate::error::Result;
 
+/// The annotations of pods that are requests to gpu-runc, as containerd matches them (Go, path.Match).
+const ANNOTATIONS: &str = "gpu-runc/*";
 /// Keys of a runtime that say which program it is, and so are not another's.
 const PROGRAM: [&str; 5] = ["runtime_type", "runtime_path", "runtime_engine", "runtime_root", "BinaryName"];
 
@@ -14,9 +17,19 @@ const PROGRAM: [&str; 5] = ["runtime_type", "runtime_path", "runtime_engine", "r
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Inherited {
     /// Those of the runtime's own table.
-    pub(super) keys: String,
+    keys: String,
     /// Those of its options.
     pub(super) options: String,
+}
+
+impl Inherited {
+    /// The keys of the runtime's own table; with the annotations by which pods ask among those that it is handed, if they may.
+    pub(super) fn keys(&self, takes_annotations: bool) -> Result<String> {
+        match takes_annotations {
+            true => Document::parse(Path::new(""), &self.keys)?.with_element("pod_annotations", ANNOTATIONS),
+            false => Ok(self.keys.clone()),
+        }
+    }
 }
 
 /// What the runtime that containers get by default says beyond its program, or runc where that is another shim's: a cluster
@@ -77,5 +90,17 @@ mod tests {
             "[plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes]\nrunc = {options = {SystemdCgroup = true}}\n";
         assert_eq!(inherited(&[Some(inline)], "gpu-runc"), expected("", "SystemdCgroup = true\n"));
         assert_eq!(inherited(&[Some("")], "gpu-runc"), Inherited::default());
+    }
+
+    #[test]
+    fn pods_annotations_are_handed_on_beside_those_that_are() {
+        for (keys, expected) in [
+            ("", "pod_annotations = [\"gpu-runc/*\"] # added by gpu-ctk\n"),
+            ("pod_annotations = ['a/*']\nx = 1\n", "pod_annotations = ['a/*', \"gpu-runc/*\"]\nx = 1\n"),
+        ] {
+            let inherited = Inherited { keys: keys.to_owned(), options: String::new() };
+            assert_eq!(inherited.keys(true).unwrap(), expected);
+            assert_eq!(inherited.keys(false).unwrap(), keys);
+        }
     }
 }

@@ -45,7 +45,7 @@ pub(super) fn plan(
     if let Some(drop_in) = drop_in {
         let has_default = drop_in.text().contains("default_runtime_name");
         let runtime = Runtime { is_default: runtime.is_default || has_default, ..runtime.clone() };
-        let text = format!("{OURS}version = 3\n\n{}", tables(plugin(3), &runtime, &inherited, true));
+        let text = format!("{OURS}version = 3\n\n{}", tables(plugin(3), &runtime, &inherited, true)?);
         let change = own(drop_in, Some(text))?;
         return Ok(Plan::of(templates.iter().map(|template| bare(template, name)).chain([change])));
     }
@@ -56,7 +56,7 @@ pub(super) fn plan(
     let rendered_version = Document::parse(&rendered.path, rendered.text())?.integer(&["version"])?;
     let is_two = three.text.is_none() && (two.text.is_some() || rendered_version == Some(2));
     let (template, version) = if is_two { (two, 2) } else { (three, 3) };
-    let lines = tables(plugin(version), runtime, &inherited, false);
+    let lines = tables(plugin(version), runtime, &inherited, false)?;
     let base = template.text.as_ref().map_or_else(|| MADE.to_owned(), |text| without_block(text, name));
     if let Some(line) = base.lines().position(|line| defines(line, name)) {
         let message = format!("there is a runtime \"{name}\" already; remove it, or choose another --runtime-name");
@@ -101,7 +101,7 @@ mod tests {
     }
 
     fn runtime(is_default: bool) -> Runtime {
-        Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default }
+        Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default, takes_annotations: false }
     }
 
     #[test]

@@ -45,6 +45,8 @@ pub struct Runtime {
     pub path: String,
     /// Whether containers that name no runtime get it. What is the default already stays so.
     pub is_default: bool,
+    /// Whether containerd hands it what pods ask by annotation. CRI-O does so for every runtime.
+    pub takes_annotations: bool,
 }
 
 /// A file of an engine as it was found.

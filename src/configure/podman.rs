@@ -67,7 +67,12 @@ mod tests {
     #[test]
     fn the_list_of_runtimes_that_speak_json_keeps_what_it_had() {
         let drop_in = File { path: "/etc/containers/containers.conf.d/99-gpu-runc.conf".into(), text: None };
-        let runtime = Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default: false };
+        let runtime = Runtime {
+            name: "gpu-runc".into(),
+            path: "/usr/bin/gpu-runc".into(),
+            is_default: false,
+            takes_annotations: false,
+        };
         let planned = |files: &[File]| {
             let plan = plan(&drop_in, files, "gpu-runc", Some(&runtime)).unwrap();
             plan.changes[0].after.clone().unwrap()
@@ -88,7 +93,12 @@ mod tests {
     fn a_default_stays_and_what_others_wrote_is_not_replaced() {
         let path = "/etc/containers/containers.conf.d/99-gpu-runc.conf";
         let file = |text: &str| File { path: path.into(), text: Some(text.to_owned()) };
-        let runtime = Runtime { name: "gpu-runc".into(), path: "/usr/bin/gpu-runc".into(), is_default: false };
+        let runtime = Runtime {
+            name: "gpu-runc".into(),
+            path: "/usr/bin/gpu-runc".into(),
+            is_default: false,
+            takes_annotations: false,
+        };
         let ours = file(&format!("{OURS}[engine]\nruntime = \"gpu-runc\"\n"));
         let again = plan(&ours, std::slice::from_ref(&ours), "gpu-runc", Some(&runtime)).unwrap();
         assert!(again.changes[0].after.clone().unwrap().contains("[engine]\nruntime = \"gpu-runc\"\n"));

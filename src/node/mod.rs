@@ -89,6 +89,8 @@ pub struct Node {
     pub name: String,
     /// Whether pods that name no runtime get it.
     pub is_default: bool,
+    /// Whether pods may ask by annotation.
+    pub takes_annotations: bool,
     /// How the engine is made to read its files anew.
     pub restart: How,
     /// Variables for the programs that are asked to do so.
@@ -229,7 +231,12 @@ impl Node {
     fn plan(&self, is_wanted: bool) -> Result<Plan> {
         let path = self.layout.program();
         let path = path.to_str().ok_or_else(|| Error::Usage("--prefix: its name is not UTF-8 text".to_owned()))?;
-        let runtime = Runtime { name: self.name.clone(), path: path.to_owned(), is_default: self.is_default };
+        let runtime = Runtime {
+            name: self.name.clone(),
+            path: path.to_owned(),
+            is_default: self.is_default,
+            takes_annotations: self.takes_annotations,
+        };
         configure::plan(self.engine, &self.config, &self.name, is_wanted.then_some(&runtime))
     }
 
