@@ -38,6 +38,8 @@ fn an_installation_is_whole_and_a_second_run_does_nothing() {
     let status = host.node("status --json");
     let report: serde_json::Value = serde_json::from_str(&status.out).unwrap();
     assert_eq!((status.code, &report["ready"], &report["loaded"]), (Some(0), &true.into(), &true.into()), "{status:?}");
+    assert_eq!(host.node("install --source a --pod-annotations").code, Some(0));
+    assert!(host.read(DROP_IN).contains("pod_annotations = [\"gpu-runc/*\"]"), "{}", host.read(DROP_IN));
     fs::remove_file(host.path(DROP_IN)).unwrap();
     let status = host.node("status");
     assert!(status.code == Some(1) && status.out.contains("registered  no\n"), "{status:?}");

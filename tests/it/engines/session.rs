@@ -136,6 +136,11 @@ impl Running {
         Outcome { code: code(status), stdout: read(&self.stdout), stderr: read(&self.stderr) }
     }
 
+    /// Whether it has ended by now.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Whether it has printed `word` by now, or will before it ends.
     pub(crate) fn prints(&mut self, word: &str) -> bool {
         wait_until(|| {
