@@ -33,6 +33,9 @@ pub(super) enum NodeCommand {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        /// Exit status 0 if nothing of it is left
+        #[arg(long)]
+        gone: bool,
     },
 }
 
@@ -143,10 +146,11 @@ impl NodeCommand {
                 };
                 stay(act(), signals)
             }
-            NodeCommand::Status { machine, json } => {
+            NodeCommand::Status { machine, json, gone } => {
                 let status = node::status::status(&machine.node(None)?)?;
                 print(&if json { as_json(&status) } else { as_text(&status) });
-                Ok(if status.is_ready() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+                let is_so = if gone { status.is_gone } else { status.is_ready() };
+                Ok(if is_so { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
         }
     }
@@ -245,6 +249,7 @@ fn as_json(status: &Status) -> String {
     let loaded = status.is_loaded.as_ref().map_or_else(|why| json!(why), |known| json!(known));
     let report = json!({
         "ready": status.is_ready(),
+        "gone": status.is_gone,
         "build": status.current,
         "previous": status.previous,
         "others": status.others,

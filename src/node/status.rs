@@ -33,6 +33,8 @@ pub struct Status {
     pub is_labelled: bool,
     /// Who uses it.
     pub users: Vec<String>,
+    /// Whether nothing of it is left, on disk and in the engine's files.
+    pub is_gone: bool,
 }
 
 impl Status {
@@ -55,13 +57,16 @@ pub fn status(node: &Node) -> Result<Status> {
         false if node.engine == Engine::Crio => None,
         is_named => Some(is_named),
     });
+    let is_labelled = disk::is_there(Path::new(FEATURES))?;
+    let is_unregistered = node.plan(false)?.changes.is_empty();
     Ok(Status {
         others,
         engine: detect::name(node.engine),
         is_registered,
         is_unfinished: node.journal()?.is_some(),
         is_loaded,
-        is_labelled: disk::is_there(Path::new(FEATURES))?,
+        is_labelled,
+        is_gone: is_unregistered && !is_labelled && !disk::is_there(layout.home())?,
         users: usage::users(layout.home(), &engine::states(node.engine, &node.config)?)?,
         current,
         previous,

@@ -31,6 +31,7 @@ mod hook;
 mod hostile;
 mod hosts;
 mod injection;
+mod kubernetes;
 mod layers;
 mod node;
 mod passthrough;

@@ -96,7 +96,9 @@ fn an_engine_that_is_not_well_afterwards_has_its_files_back() {
 fn it_is_not_taken_away_from_a_container_that_uses_it() {
     let Some(host) = Host::new("node::uninstall") else { return };
     let before = host.snapshot();
+    assert_eq!(host.node("status --gone").code, Some(0));
     host.node("install --source a");
+    assert_eq!(host.node("status --gone").code, Some(1));
     let bundle = host.path("run/containerd/io.containerd.runtime.v2.task/k8s.io/abc");
     fs::create_dir_all(&bundle).unwrap();
     fs::write(bundle.join("runtime"), "/opt/gpu-runc/current/gpu-runc").unwrap();
@@ -113,6 +115,7 @@ fn it_is_not_taken_away_from_a_container_that_uses_it() {
     fs::remove_dir_all(host.path("proc/77")).unwrap();
     let gone = host.node("uninstall");
     assert_eq!((gone.code, host.snapshot()), (Some(0), before), "{gone:?}");
+    assert_eq!(host.node("status --gone").code, Some(0));
     let again = host.node("uninstall");
     assert_eq!((again.code, again.out.as_str()), (Some(0), "nothing of it is left\n"), "{again:?}");
 }
