@@ -42,6 +42,7 @@ pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
 /// Asks systemd to restart the engine, or to reload it where that is enough. `env` is for systemctl, beside this process's.
 pub fn by_systemd(engine: Engine, is_gone: bool, env: &[(&str, &str)]) -> Result<()> {
     let Some(arguments) = systemctl(engine, is_gone) else { return Ok(()) };
+    let arguments = without_absent(arguments, env);
     let doing = format!("systemctl {}", arguments.join(" "));
     let status = Command::new("systemctl").args(&arguments).envs(env.iter().copied()).status();
     match status {
@@ -49,6 +50,22 @@ pub fn by_systemd(engine: Engine, is_gone: bool, env: &[(&str, &str)]) -> Result
         Ok(status) => Err(Error::Usage(format!("the files are written, but {doing} failed: {status}"))),
         Err(cause) => Err(Error::Io { doing: format!("start {doing}; the files are written"), cause }),
     }
+}
+
+/// systemctl takes a unit of several that this machine has not for a failure of all.
+fn without_absent(arguments: Vec<&'static str>, env: &[(&str, &str)]) -> Vec<&'static str> {
+    if !arguments.contains(&"try-restart") {
+        return arguments;
+    }
+    let runs = |unit: &str| {
+        let status = Command::new("systemctl").args(["is-active", "--quiet", unit]).envs(env.iter().copied()).status();
+        status.is_ok_and(|status| status.success())
+    };
+    let is_unit = |word: &str| word != "try-restart" && !word.starts_with('-');
+    let (units, verb): (Vec<_>, Vec<_>) = arguments.iter().copied().partition(|word| is_unit(word));
+    let running: Vec<_> = units.into_iter().filter(|unit| runs(unit)).collect();
+    // None that runs: systemctl's own words for it are the best.
+    if running.is_empty() { arguments } else { [verb, running].concat() }
 }
 
 /// Sends SIGHUP to the engine that `config` is the file of. Docker and CRI-O reload; containerd ends and its unit starts it anew.
