@@ -56,6 +56,9 @@ pub(super) struct Uninstall {
     machine: Machine,
     #[command(flatten)]
     effort: Effort,
+    /// How many seconds to wait for the last container that uses it
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    wait_for_containers: u64,
 }
 
 /// Where.
@@ -90,7 +93,7 @@ pub(super) struct Effort {
     /// How the engine is made to read its files anew
     #[arg(long, value_name = "HOW", value_enum, default_value = "systemd")]
     restart: Restart,
-    /// How many seconds to wait: for the engine, for another installer, for the last container
+    /// How many seconds to wait for the engine, and for another installer
     #[arg(long, value_name = "SECONDS", default_value = "120")]
     wait: u64,
     /// Stay until SIGTERM when it is done, or has failed: for a DaemonSet, whose readiness is what status says
@@ -139,7 +142,8 @@ impl NodeCommand {
                 let signals = ending(uninstall.effort.stay)?;
                 let act = || {
                     let node = uninstall.machine.node(Some(&uninstall.effort))?;
-                    let plan = node::uninstall(&node, &mut say)?;
+                    let longest = Duration::from_secs(uninstall.wait_for_containers);
+                    let plan = node::uninstall(&node, longest, &mut say)?;
                     told(&node, !plan.changes.is_empty(), true);
                     print("nothing of it is left\n");
                     Ok(())

@@ -39,7 +39,7 @@ pub(super) fn take(step: &Step<'_>, node: &Node) -> Result<()> {
         Step::Forget => disk::remove(&node.layout.journal()),
         Step::Label(text) => disk::write(Path::new(FEATURES), text.as_bytes(), 0o644),
         Step::Unlabel => disk::remove(Path::new(FEATURES)),
-        Step::AwaitUnused => wait_for_containers(node),
+        Step::AwaitUnused(longest) => wait_for_containers(node, *longest),
         Step::Remove(path) => disk::remove(path),
     }
 }
@@ -85,9 +85,9 @@ fn wait(node: &Node, knows: bool) -> Result<()> {
     })
 }
 
-fn wait_for_containers(node: &Node) -> Result<()> {
+fn wait_for_containers(node: &Node, longest: Duration) -> Result<()> {
     let states = engine::states(node.engine, &node.config)?;
-    until(node.patience, || {
+    until(longest, || {
         let users = usage::users(node.layout.home(), &states)?;
         if users.is_empty() {
             return Ok(());
@@ -95,7 +95,7 @@ fn wait_for_containers(node: &Node) -> Result<()> {
         let named = users.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
         let more = if users.len() > NAMED { format!(" and {} more", users.len() - NAMED) } else { String::new() };
         Err(Error::Usage(format!(
-            "still in use by {named}{more}; nothing but the label is gone: drain the node, or wait longer by --wait"
+            "still in use by {named}{more}; nothing but the label is gone: drain the node, or wait longer by --wait-for-containers"
         )))
     })
 }

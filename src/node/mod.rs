@@ -95,7 +95,7 @@ pub struct Node {
     pub restart: How,
     /// Variables for the programs that are asked to do so.
     pub env: &'static [(&'static str, &'static str)],
-    /// How long to wait for the engine, for another installer, and for the last container.
+    /// How long to wait for the engine, and for another installer.
     pub patience: Duration,
 }
 
@@ -137,13 +137,13 @@ pub fn install(node: &Node, build: &Build, tell: &mut dyn FnMut(&str)) -> Result
     Ok(plan)
 }
 
-/// Takes it away, once no container is left that uses it. The rest as [`install`].
-pub fn uninstall(node: &Node, tell: &mut dyn FnMut(&str)) -> Result<Plan> {
+/// Takes it away, once no container is left that uses it, for which it waits at most as long as `longest`. The rest as [`install`].
+pub fn uninstall(node: &Node, longest: Duration, tell: &mut dyn FnMut(&str)) -> Result<Plan> {
     let _lock = disk::lock(Path::new(LOCK), node.patience)?;
     recover(node, tell)?;
     let found = found(node, &Build { name: String::new(), programs: Vec::new() })?;
     let plan = node.plan(false)?;
-    run(node, &steps::uninstall(&found, &node.layout, &plan, node.restart != How::Never), tell)?;
+    run(node, &steps::uninstall(&found, &node.layout, &plan, longest, node.restart != How::Never), tell)?;
     Ok(plan)
 }
 

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::layout::{FEATURES, Layout, Link};
 use super::{Build, Journal};
@@ -50,8 +51,8 @@ pub enum Step<'a> {
     Label(String),
     /// Say it no more.
     Unlabel,
-    /// Wait until no container is left that was started through the runtime.
-    AwaitUnused,
+    /// Wait until no container is left that was started through the runtime, for so long at most.
+    AwaitUnused(Duration),
     /// Remove a build, or the folder of all of it.
     Remove(PathBuf),
 }
@@ -118,13 +119,19 @@ pub(super) fn install<'a>(
 }
 
 /// What takes it away: first no pod is sent here, then the last container goes, then the engine forgets, then the files go.
-pub(super) fn uninstall(found: &Found, layout: &Layout, plan: &Plan, restarts: bool) -> Vec<Step<'static>> {
+pub(super) fn uninstall(
+    found: &Found,
+    layout: &Layout,
+    plan: &Plan,
+    longest: Duration,
+    restarts: bool,
+) -> Vec<Step<'static>> {
     let mut steps = Vec::new();
     if found.label.is_some() {
         steps.push(Step::Unlabel);
     }
     if found.is_here || !plan.changes.is_empty() {
-        steps.push(Step::AwaitUnused);
+        steps.push(Step::AwaitUnused(longest));
     }
     steps.extend(engine(plan, found.is_unfinished, restarts, true));
     if found.is_here {
@@ -177,7 +184,7 @@ impl fmt::Display for Step<'_> {
             Step::Forget => f.write_str("note that the engine is well"),
             Step::Label(_) => write!(f, "label by {FEATURES}"),
             Step::Unlabel => write!(f, "unlabel by {FEATURES}"),
-            Step::AwaitUnused => f.write_str("wait for the last container"),
+            Step::AwaitUnused(_) => f.write_str("wait for the last container"),
         }
     }
 }
@@ -274,11 +281,11 @@ mod tests {
         let layout = Layout::new(Path::new("/opt"));
         let found =
             Found { current: Some("1-a".to_owned()), is_here: true, label: Some(label("1-a")), ..Found::default() };
-        let steps = listed(&uninstall(&found, &layout, &change("x"), true));
+        let steps = listed(&uninstall(&found, &layout, &change("x"), Duration::ZERO, true));
         assert_eq!(steps[0], "unlabel by /etc/kubernetes/node-feature-discovery/features.d/gpu-runc");
         assert_eq!(steps[1], "wait for the last container");
         assert_eq!(steps[steps.len() - 1], "remove /opt/gpu-runc");
-        assert_eq!(uninstall(&Found::default(), &layout, &Plan::default(), true), []);
+        assert_eq!(uninstall(&Found::default(), &layout, &Plan::default(), Duration::ZERO, true), []);
     }
 
     #[test]
