@@ -58,7 +58,7 @@ fn words(list: &Value) -> Vec<&str> {
 /// The same arguments in another order are the same.
 fn sorted(mut daemonset: Value) -> Value {
     let container = &mut daemonset["spec"]["template"]["spec"]["containers"][0];
-    for pointer in ["/args", "/readinessProbe/exec/command"] {
+    for pointer in ["/args", "/startupProbe/exec/command", "/readinessProbe/exec/command"] {
         let list = container.pointer_mut(pointer).unwrap().as_array_mut().unwrap();
         list.sort_by_key(ToString::to_string);
     }

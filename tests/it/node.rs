@@ -93,6 +93,34 @@ fn an_engine_that_is_not_well_afterwards_has_its_files_back() {
 }
 
 #[test]
+fn other_engines_are_told_and_restarted_in_their_own_way() {
+    let Some(host) = Host::new("node::engines") else { return };
+    let folder = "var/lib/rancher/k3s/agent/etc/containerd";
+    host.scratch.write(
+        &format!("host/{folder}/config.toml"),
+        &format!("version = 3\nimports = [\"/{folder}/config-v3.toml.d/*.toml\"]\n"),
+    );
+    host.listen("run/k3s/containerd/containerd.sock");
+    host.listen("run/crio/crio.sock");
+    let both = host.node("install --source a");
+    assert!(both.code == Some(1) && both.err.contains("this host has k3s, crio, containerd; say which"), "{both:?}");
+    for (engine, drop_in, applied) in [
+        ("k3s", format!("{folder}/config-v3.toml.d/99-gpu-runc.toml"), "try-restart k3s-agent 1"),
+        ("crio", "etc/crio/crio.conf.d/99-gpu-runc.conf".to_owned(), "reload crio 1"),
+    ] {
+        let installed = host.node(&format!("install --source a --engine {engine}"));
+        assert_eq!(installed.code, Some(0), "{installed:?}");
+        assert!(host.read(&drop_in).contains("/opt/gpu-runc/current/gpu-runc"));
+        let status = host.node(&format!("status --engine {engine}"));
+        assert!(status.code == Some(0) && status.out.contains("loaded      yes\n"), "{status:?}");
+        let gone = host.node(&format!("uninstall --engine {engine}"));
+        assert_eq!((gone.code, host.path(&drop_in).exists()), (Some(0), false), "{gone:?}");
+        assert_eq!(host.read("systemctl.log"), format!("{applied}\n{applied}\n"));
+        fs::remove_file(host.path("systemctl.log")).unwrap();
+    }
+}
+
+#[test]
 fn it_is_not_taken_away_from_a_container_that_uses_it() {
     let Some(host) = Host::new("node::uninstall") else { return };
     let before = host.snapshot();
@@ -104,7 +132,7 @@ fn it_is_not_taken_away_from_a_container_that_uses_it() {
     fs::write(bundle.join("runtime"), "/opt/gpu-runc/current/gpu-runc").unwrap();
     fs::create_dir_all(host.path("proc/77")).unwrap();
     fs::write(host.path("proc/77/cmdline"), "conmon\0-r\0/opt/gpu-runc/current/gpu-runc\0").unwrap();
-    let held = host.node("uninstall --wait 1");
+    let held = host.node("uninstall --wait-for-containers 1");
     assert!(
         held.code == Some(1) && held.err.contains("still in use by container k8s.io/abc, process 77; "),
         "{held:?}"

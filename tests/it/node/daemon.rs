@@ -174,7 +174,7 @@ fn an_upgrade_under_load_fails_no_container_and_old_ones_end_well() {
     assert!(started == CHURN as usize && !outcome.stdout.contains("failed"), "{switches} switches: {outcome:?}");
     assert!(switches > 4, "the builds were not switched while containers came and went");
 
-    let held = node.shell(&node.node("uninstall --restart signal --wait 1"));
+    let held = node.shell(&node.node("uninstall --restart signal --wait-for-containers 1"));
     assert!(held.code == 1 && held.stderr.contains("still in use by container default/old"), "{held:?}");
     node.done(&format!("{} task kill --signal KILL old", node.ctr()));
     node.delete("old");

@@ -17,10 +17,13 @@ const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
 /// What the engine's file is before anything happens.
 pub(crate) const CONFIG: &str = "version = 3\n\n[plugins.\"io.containerd.cri.v1.runtime\".containerd.runtimes.runc]\n  \
                                  runtime_type = \"io.containerd.runc.v2\"\n";
-/// Reads its files; `refuse` is a file that it cannot read, `deaf` one that it does not act on.
-const SYSTEMCTL: &str = "#!/bin/sh\necho \"$@\" $SYSTEMD_IGNORE_CHROOT >>/systemctl.log\n[ -e /deaf ] && exit 0\n\
-                         cat /etc/containerd/config.toml /etc/containerd/conf.d/*.toml >/loaded.new 2>/dev/null\n\
+/// Reads its files; `deaf` says that it does not. Of k3s's units it has the agent's.
+const SYSTEMCTL: &str = "#!/bin/sh\n[ \"$1\" = is-active ] && { [ \"$3\" = k3s-agent ]; exit; }\necho \"$@\" $SYSTEMD_IGNORE_CHROOT >>/systemctl.log\n[ -e /deaf ] && exit 0\n\
+                         cd /etc; k3s=/var/lib/rancher/k3s/agent/etc/containerd\n\
+                         cat containerd/config.toml containerd/conf.d/*.toml crio/crio.conf.d/*.conf $k3s/config.toml \\\n\
+                         $k3s/config-v3.toml.d/*.toml >/loaded.new 2>/dev/null\n\
                          mv /loaded.new /loaded\n";
+/// `refuse` says that it cannot read its files.
 const CONTAINERD: &str = "#!/bin/sh\n[ \"$1\" = --version ] && echo containerd c v2.1.0 && exit\n\
                           [ -e /refuse ] && echo 'containerd: what is this?' >&2 && exit 1\ncat /etc/containerd/config.toml\n";
 
@@ -56,15 +59,19 @@ impl Host {
             scratch.program(&format!("{build}/gpu-runc"), &format!("#!/bin/sh\n# {build}\n"));
             scratch.program(&format!("{build}/gpu-ctk"), "#!/bin/sh\n");
         }
-        fs::create_dir_all(scratch.path("host/run/containerd")).unwrap();
         fs::create_dir_all(scratch.path("host/opt")).unwrap();
         scratch.device_node("host/dev/null", (1, 3), 0o666);
-        let listener = UnixListener::bind(scratch.path("host/run/containerd/containerd.sock")).unwrap();
-        let loaded = scratch.path("host/loaded");
-        thread::spawn(move || listener.incoming().for_each(|stream| answer(stream.unwrap(), &loaded)));
         let host = Host { scratch };
+        host.listen("run/containerd/containerd.sock");
         host.reset();
         Some(host)
+    }
+
+    /// Answers at one more socket.
+    pub(crate) fn listen(&self, socket: &str) {
+        fs::create_dir_all(self.path(socket).parent().unwrap()).unwrap();
+        let (listener, loaded) = (UnixListener::bind(self.path(socket)).unwrap(), self.path("loaded"));
+        thread::spawn(move || listener.incoming().for_each(|stream| answer(stream.unwrap(), &loaded)));
     }
 
     /// As it was before anything happened. The engine's file is behind an absolute link, which leads elsewhere outside.
