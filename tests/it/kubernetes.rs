@@ -141,6 +141,11 @@ fn names_versions_and_paths_are_those_of_the_programs() {
         let resource = manifest(name.trim_end_matches(".yaml"));
         assert!(!resource["metadata"]["name"].is_null(), "{name}");
     }
+    assert!(include_str!("../../src/runtime/mod.rs").contains("\"grant container={container} {grant}\""));
+    assert!(
+        read("README.md").contains("\n    grant container=ID devices=")
+            && read("README.md").contains("/^grant container=/")
+    );
     let label = "feature.node.kubernetes.io/gpu-runc";
     assert!(include_str!("../../src/node/steps.rs").contains(&format!("\"{label}\"")));
     for name in ["manifests/runtimeclass.yaml", "chart/values.yaml", "examples/annotation.yaml", "README.md"] {
