@@ -164,7 +164,9 @@ fn run(node: &Node, steps: &[Step<'_>], tell: &mut dyn FnMut(&str)) -> Result<()
         was_restarted |= matches!(step, Step::Restart { .. });
         if let Err(error) = act::take(step, node) {
             let is_engines = matches!(step, Step::Change(_) | Step::Check | Step::Restart { .. } | Step::Await { .. });
-            return Err(if is_engines { roll_back(node, &error, was_restarted, tell) } else { error });
+            // Without a journal nothing was changed.
+            let is_changed = is_engines && node.journal()?.is_some();
+            return Err(if is_changed { roll_back(node, &error, was_restarted, tell) } else { error });
         }
     }
     Ok(())
@@ -213,6 +215,8 @@ fn found(node: &Node, build: &Build) -> Result<Found> {
             in_use.push(name.clone());
         }
     }
+    // What somebody wrote without a restart, or an engine that started with other files.
+    let lacks = |said: Vec<u8>| node.engine != Engine::Crio && !cri::names(&said, &node.name);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Found {
         current: disk::link(&layout.link(Link::Current))?,
@@ -222,6 +226,7 @@ fn found(node: &Node, build: &Build) -> Result<Found> {
         label: disk::read(Path::new(FEATURES))?.map(text),
         in_use,
         is_unfinished: node.journal()?.is_some(),
+        is_unloaded: cri::status(&engine::socket(node.engine, &node.config)?).is_ok_and(lacks),
         is_here,
     })
 }

@@ -74,6 +74,8 @@ pub(super) struct Found {
     pub(super) in_use: Vec<String>,
     /// Whether the engine's files changed and the engine was not seen well since.
     pub(super) is_unfinished: bool,
+    /// Whether the engine answers, and has not the runtime.
+    pub(super) is_unloaded: bool,
     /// Whether there is a folder of all of it.
     pub(super) is_here: bool,
 }
@@ -107,7 +109,8 @@ pub(super) fn install<'a>(
         }
         steps.push(Step::Point { link: layout.link(Link::Current), to: build.name.clone() });
     }
-    steps.extend(engine(plan, found.is_unfinished, restarts, false));
+    let is_owed = found.is_unfinished || found.is_unloaded && restarts;
+    steps.extend(engine(plan, is_owed, restarts, false));
     let label = label(&build.name);
     if found.label.as_ref() != Some(&label) {
         steps.push(Step::Label(label));
@@ -140,9 +143,9 @@ pub(super) fn uninstall(
     steps
 }
 
-/// What is done to the engine; nothing if it has nothing to read anew.
-fn engine(plan: &Plan, is_unfinished: bool, restarts: bool, is_gone: bool) -> Vec<Step<'static>> {
-    if plan.changes.is_empty() && !is_unfinished {
+/// What is done to the engine; nothing if it has nothing to read anew. `is_owed` says that it has not read what is there.
+fn engine(plan: &Plan, is_owed: bool, restarts: bool, is_gone: bool) -> Vec<Step<'static>> {
+    if plan.changes.is_empty() && !is_owed {
         return Vec::new();
     }
     let mut steps = Vec::new();
@@ -274,6 +277,9 @@ mod tests {
         let owed = ["restart the engine", "wait for the engine", "note that the engine is well"];
         assert_eq!(listed(&install(&found, &layout, &build, &Plan::default(), true)), owed);
         assert_eq!(listed(&install(&found, &layout, &build, &Plan::default(), false)), [owed[2]]);
+        let unloaded = Found { is_unfinished: false, is_unloaded: true, ..found };
+        assert_eq!(listed(&install(&unloaded, &layout, &build, &Plan::default(), true)), owed);
+        assert_eq!(install(&unloaded, &layout, &build, &Plan::default(), false), []);
     }
 
     #[test]

@@ -158,6 +158,8 @@ fn two_installers_do_not_meet() {
     drop(lock);
     assert_eq!(host.node("install --source a --wait 0 --restart none").code, Some(0));
     assert_eq!(host.read("systemctl.log"), "", "a person restarts it");
+    host.node("install --source a");
+    assert_eq!(host.read("systemctl.log"), "restart containerd 1\n", "it has not read what is there");
 }
 
 #[test]
