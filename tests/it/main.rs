@@ -33,6 +33,7 @@ mod hosts;
 mod injection;
 mod kubernetes;
 mod layers;
+mod manual;
 mod node;
 mod passthrough;
 mod plugins;

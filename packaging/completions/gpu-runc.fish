@@ -1,0 +1,2 @@
+# gpu-runc takes runc's arguments: what completes those completes these.
+complete --command gpu-runc --wraps runc
