@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use super::engine::Engine;
 use super::session::wait_until;
-use super::{engine_for_test, host, installation};
+use super::{engine_for_test, host, installation, removal};
 
 /// What a check needs. It fails by panicking.
 struct Node {
@@ -36,6 +36,7 @@ const SCENARIOS: &[(&str, Check)] = &[
     ("the sandbox is not touched, whatever the pod says", sandbox),
     ("an init container gets what the plugin gives it, and the next one its own", init),
     ("exec, stop, remove", lives),
+    ("gpu-runc is not removed while a container of a pod needs it", needed),
     ("many pods, one after another and at the same time", many),
 ];
 
@@ -181,6 +182,14 @@ fn lives(node: &Node) {
     assert_eq!(pod.exit_code(&container), Ok(Some(5)), "it was asked, not made");
     pod.remove(&container);
     assert!(pod.exit_code(&container).is_err());
+}
+
+fn needed(node: &Node) {
+    let pod = node.client.pod("team-a", &[]).unwrap();
+    // One shim has all containers of a pod, and the sandbox's folder for its own.
+    let containers = ["main", "sidecar"].map(|name| pod.start(name, NOTHING, WAIT).unwrap());
+    let needed_by = removal::needed_by(&node.engine);
+    assert!(containers.iter().chain([&pod.id]).all(|id| needed_by.contains(id)), "{needed_by:?}");
 }
 
 fn many(node: &Node) {

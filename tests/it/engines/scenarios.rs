@@ -5,8 +5,8 @@ use std::fs;
 use serde_json::{Value, json};
 
 use super::engine::{Ask, Engine, Grammar, Through, Verb};
-use super::host;
 use super::session::{Outcome, wait_until};
+use super::{host, removal};
 use crate::hosts;
 
 /// Fails by panicking.
@@ -33,10 +33,11 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
     ("a grant is logged", grant_is_logged),
     ("a machine with a driver and nothing else is enough", described_from_the_machine),
     ("an engine's own CDI finds what was generated", generated_for_the_engine),
+    ("gpu-runc is not removed while an engine needs it for a container", removal::is_refused),
 ];
 
 const FIRST: &[Ask] = &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0")];
-const NOTHING: &[Ask] = &[];
+pub(super) const NOTHING: &[Ask] = &[];
 
 /// Everything that the runtime decides and that two containers of one image have in common.
 const DESCRIBE_YOURSELF: &str = "
@@ -50,7 +51,7 @@ const DESCRIBE_YOURSELF: &str = "
     pwd
 ";
 /// Until it is told to end.
-const WAIT: &str = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
+pub(super) const WAIT: &str = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
 
 fn asks_for_nothing(engine: &Engine) {
     let asks = [NOTHING, &[Ask::Env("NVIDIA_VISIBLE_DEVICES=void")], &[Ask::Env("NVIDIA_VISIBLE_DEVICES=")]];
