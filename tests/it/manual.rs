@@ -159,6 +159,13 @@ fn every_key_of_the_configuration_is_in_its_manual_with_its_default() {
 }
 
 #[test]
+fn every_key_of_the_configuration_is_in_the_readme_with_its_default() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let missing: Vec<_> = keys().into_iter().filter(|(_, line)| !readme.contains(&format!("\n{line}"))).collect();
+    assert!(missing.is_empty(), "README.md does not name {missing:#?}");
+}
+
+#[test]
 fn every_variable_that_asks_and_every_name_of_the_hook_is_in_the_manual() {
     let manual = page("gpu-runc.8");
     let known = Vendors::known();
