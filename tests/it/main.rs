@@ -24,6 +24,7 @@ mod ctk;
 mod doctor;
 mod engines;
 mod errors;
+mod faults;
 mod fixtures;
 mod generate;
 mod golden;

@@ -1,0 +1,180 @@
+//! Faults while a container is created: whatever dies, fails or changes, config.json is the old one or the new one, whole, and
+//! the next call does all that the first one would have done.
+//!
+//! Each system call of a `create` is met with every fault, one at a time.
+
+mod scene;
+mod strace;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use scene::{CONFIG_JSON, Scene, Snapshot, config_json, has_gpu, is_left_over, said, snapshot};
+use strace::{Call, Fault};
+
+use crate::scratch::skip;
+
+/// The calls that are made to fail: all that touch files and memory.
+const REFUSABLE: &str = "chmod close connect execve fchmod fchmodat fchown fchownat fstat getdents64 lseek mkdir mkdirat mmap \
+                         newfstatat open openat openat2 pread64 read readlink readlinkat rename renameat renameat2 sendto socket stat \
+                         statx symlink symlinkat unlink unlinkat write writev";
+/// What they say then; of mappings only the last can be.
+const REFUSALS: &[&str] = &["error=ENOSPC", "error=EROFS", "error=EIO", "error=EMFILE", "error=ENOMEM"];
+
+/// What a `create` does with nothing in its way, and the bundle after it.
+struct Undisturbed {
+    calls: Vec<Call>,
+    bundle: Snapshot,
+    config_json: String,
+}
+
+/// The scenes, and what happens in them. Nothing where strace cannot be used.
+fn scenes(test: &str) -> Vec<(Scene, Undisturbed)> {
+    if !strace::is_usable() {
+        skip(test, "needs strace, and to be allowed to trace");
+        return Vec::new();
+    }
+    let somebody_else = nix::unistd::geteuid().is_root().then_some(1000);
+    if somebody_else.is_none() {
+        skip(&format!("{test} in a root of another owner"), "needs root");
+    }
+    let owners = [Some(None), somebody_else.map(Some)].into_iter().flatten();
+    let scenes = owners.map(Scene::new).map(|scene| (undisturbed(&scene), scene));
+    scenes.map(|(calm, scene)| (scene, calm)).collect()
+}
+
+fn undisturbed(scene: &Scene) -> Undisturbed {
+    let bundle = scene.bundle("undisturbed");
+    let trace = scene.scratch.text("trace");
+    let output = scene.create(&strace::watching(&trace), &bundle).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
+    let calls = strace::calls(Path::new(&trace));
+    let config_json = config_json(&bundle);
+    assert!(has_gpu(&config_json) && calls.len() > 80, "{config_json}: {calls:?}");
+    Undisturbed { calls, bundle: snapshot(&bundle), config_json }
+}
+
+/// Runs a `create` in a new bundle with `fault` in its way.
+fn meet(scene: &Scene, index: usize, fault: &Fault) -> (PathBuf, Output) {
+    let bundle = scene.bundle(&format!("bundle-{index}"));
+    let prefix = fault.prefix();
+    let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+    let output = scene.create(&prefix, &bundle).output().unwrap();
+    (bundle, output)
+}
+
+#[test]
+fn a_kill_before_any_system_call_leaves_the_old_configuration_or_the_new_and_the_next_call_does_the_rest() {
+    for (scene, calm) in scenes("faults: kills") {
+        let faults: Vec<Fault> =
+            calm.calls.iter().map(|call| Fault { call: call.clone(), what: "signal=SIGKILL" }).collect();
+        let wrong = strace::each(&faults, |index, fault| {
+            let (bundle, output) = meet(&scene, index, fault);
+            let wrong = after_kill(&scene, &calm, &bundle, &output);
+            fs::remove_dir_all(bundle).unwrap();
+            wrong.err().map(|wrong| format!("killed before {}: {wrong}", fault.call.text))
+        });
+        let wrong: Vec<String> = wrong.into_iter().flatten().collect();
+        println!("{} kills, {} with something wrong", faults.len(), wrong.len());
+        assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), faults.len(), wrong.join("\n"));
+    }
+}
+
+fn after_kill(scene: &Scene, calm: &Undisturbed, bundle: &Path, output: &Output) -> Result<(), String> {
+    if output.status.signal() != Some(libc::SIGKILL) {
+        return Err(format!("it lives: {}", said(output)));
+    }
+    let there = config_json(bundle);
+    if there != CONFIG_JSON && there != calm.config_json {
+        return Err(format!("config.json is neither the old nor the new: {there:?}"));
+    }
+    difference(&scene.once_more(bundle)?, &calm.bundle).map_or(Ok(()), Err)
+}
+
+/// A file in which two bundles differ.
+fn difference(one: &Snapshot, calm: &Snapshot) -> Option<String> {
+    let mut names = one.keys().chain(calm.keys());
+    let name = names.find(|name| one.get(*name) != calm.get(*name))?;
+    Some(format!("{name} is {:?}, undisturbed it is {:?}", one.get(name), calm.get(name)))
+}
+
+/// How a call with a fault in its way ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum End {
+    /// The container starts, with its GPU.
+    GoesOn,
+    /// One sentence.
+    Said,
+    /// No memory is left to say more than that.
+    OutOfMemory,
+}
+
+#[test]
+fn a_call_that_fails_is_got_over_or_told_in_one_sentence_and_the_configuration_is_whole() {
+    let mut ends: BTreeMap<(&str, End), usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    // One is enough: the last has the most calls.
+    if let Some((scene, calm)) = scenes("faults: refusals").into_iter().next_back() {
+        let refusable =
+            calm.calls.iter().filter(|call| call.is_own && REFUSABLE.split(' ').any(|name| name == call.name));
+        let faults: Vec<Fault> = refusable
+            .flat_map(|call| {
+                let can_be = |what: &&&str| call.name != "mmap" || **what == "error=ENOMEM";
+                REFUSALS.iter().filter(can_be).map(|what| Fault { call: call.clone(), what })
+            })
+            .collect();
+        let said = strace::each(&faults, |index, fault| {
+            let (bundle, output) = meet(&scene, index, fault);
+            let end = after_refusal(&scene, &calm, fault, &bundle, &output);
+            fs::remove_dir_all(bundle).unwrap();
+            (fault.what, end.map_err(|wrong| format!("{} at {}: {wrong}", fault.what, fault.call.text)))
+        });
+        for (what, end) in said {
+            match end {
+                Ok(end) => *ends.entry((what, end)).or_default() += 1,
+                Err(fault) => wrong.push(fault),
+            }
+        }
+    }
+    println!("{} refusals: {ends:?}", ends.values().sum::<usize>() + wrong.len());
+    assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+fn after_refusal(
+    scene: &Scene,
+    calm: &Undisturbed,
+    fault: &Fault,
+    bundle: &Path,
+    output: &Output,
+) -> Result<End, String> {
+    let there = config_json(bundle);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let end = match output.status.code() {
+        Some(0) if has_gpu(&there) && stderr.is_empty() => End::GoesOn,
+        Some(1) if stderr.lines().count() == 1 && (there == CONFIG_JSON || there == calm.config_json) => {
+            let log = fs::read_to_string(format!("{}.log", bundle.display())).unwrap_or_default();
+            if log.lines().count() != 1 || !log.contains("\"level\":\"error\"") {
+                return Err(format!("the engine's log says {log:?}: {stderr}"));
+            }
+            End::Said
+        }
+        None if fault.what == "error=ENOMEM" && there == CONFIG_JSON && stderr.contains("memory") => End::OutOfMemory,
+        _ => return Err(format!("{}; config.json: {there}", said(output))),
+    };
+    let after = snapshot(bundle);
+    let left: Vec<_> = after.keys().filter(|name| is_left_over(name)).collect();
+    if !left.is_empty() {
+        return Err(format!("left over: {left:?}"));
+    }
+    // A mount in place of a link does as much.
+    let is_all_done = after == calm.bundle || there != calm.config_json;
+    let is_about_log = fault.call.text.contains("gpu-runc.log");
+    if end == End::GoesOn && !is_all_done && !scene.has_warned_of(bundle) && !is_about_log {
+        return Err(format!("it goes on without a word: {}", difference(&after, &calm.bundle).unwrap_or_default()));
+    }
+    scene.once_more(bundle)?;
+    Ok(end)
+}

@@ -1,0 +1,192 @@
+//! What the faults are done to: a machine with one GPU whose driver leaves work to hooks, and bundles whose containers ask for it.
+//!
+//! Knows nothing of what is done to them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, lchown, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use gpu_runc::ldcache::{Cache, Library, native_flags};
+use serde_json::{Value, json};
+
+use crate::scratch::Scratch;
+
+/// A bundle asks for the GPU in these words.
+pub(crate) const CONFIG_JSON: &str = r#"{"ociVersion":"1.2.0","process":{"env":["PATH=/bin","NVIDIA_VISIBLE_DEVICES=0"],"user":{"uid":0,"gid":0}},"root":{"path":"rootfs"},"linux":{}}"#;
+const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
+
+/// The machine: its CDI file, its driver's libraries, the configuration of gpu-runc.
+pub(crate) struct Scene {
+    pub(crate) scratch: Scratch,
+    /// Whose the containers' roots are.
+    owner: Option<u32>,
+}
+
+/// Every file below a folder, with its mode, owner and content.
+pub(crate) type Snapshot = BTreeMap<String, String>;
+
+impl Scene {
+    /// Containers' roots belong to `owner`, where that is somebody else than this process.
+    pub(crate) fn new(owner: Option<u32>) -> Self {
+        let scene = Scene { scratch: Scratch::new(), owner };
+        let scratch = &scene.scratch;
+        let libraries = ["libcuda.so.9.9", "libnvidia-ml.so.9.9"].map(|name| {
+            let there = scratch.write(&format!("driver/{name}"), "");
+            json!({"hostPath": there, "containerPath": format!("{LIBRARIES}/{name}"), "options": ["ro", "bind"]})
+        });
+        let hook = |args: &[&str]| {
+            let args: Vec<&str> = std::iter::once("nvidia-cdi-hook").chain(args.iter().copied()).collect();
+            json!({"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook", "args": args})
+        };
+        let [own, linked] =
+            ["libcuda.so.9.9::", "libcuda.so.1::"].map(|target| format!("{target}{LIBRARIES}/libcuda.so"));
+        let links =
+            ["create-symlinks", "--link", &format!("{own}.1"), "--link", &linked, "--link", "x::/opt/deep/er/y"];
+        let document = json!({
+            "cdiVersion": "0.5.0",
+            "kind": "nvidia.com/gpu",
+            "devices": [{"name": "0", "containerEdits": {"deviceNodes": [{"path": "/dev/nvidia0", "hostPath": "/dev/zero"}]}}],
+            "containerEdits": {
+                "env": ["GPU_DRIVER=made-up"],
+                "mounts": libraries,
+                "hooks": [
+                    hook(&links),
+                    hook(&["update-ldcache", "--folder", LIBRARIES]),
+                    hook(&["chmod", "--mode", "750", "--path", "/opt/deep"]),
+                    hook(&["update-application-profile"]),
+                ],
+            },
+        });
+        scratch.write("cdi/nvidia.json", &document.to_string());
+        scene.configure("");
+        scene
+    }
+
+    /// gpu-runc's configuration from now on, with `more` at its end.
+    pub(crate) fn configure(&self, more: &str) {
+        let log = self.scratch.text("gpu-runc.log");
+        self.configure_runtime("/bin/true", &format!("[log]\nsyslog = false\nfile = {log:?}\n{more}"));
+    }
+
+    /// The same with this low-level runtime and the rest as it is given.
+    pub(crate) fn configure_runtime(&self, runtime: &str, rest: &str) {
+        let cdi = self.scratch.text("cdi");
+        let text = format!("runtimes = [{runtime:?}]\n[cdi]\nspec-dirs = [{cdi:?}]\n{rest}");
+        self.scratch.write("gpu-runc.toml", &text);
+    }
+
+    /// A new bundle, with an image's cache in its root and an empty file in the place of a link.
+    pub(crate) fn bundle(&self, name: &str) -> PathBuf {
+        let bundle = self.scratch.path(name);
+        let at = |path: &str| bundle.join("rootfs").join(path.trim_start_matches('/'));
+        for folder in ["/etc", "/lib64", LIBRARIES] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        let mut cache = Cache::default();
+        cache.merge(vec![Library::new(native_flags(true), "libc.so.6", "/lib/libc.so.6")]);
+        fs::write(at("/etc/ld.so.cache"), cache.to_bytes()).unwrap();
+        fs::write(at(&format!("{LIBRARIES}/libcuda.so.1")), "").unwrap();
+        symlink("elsewhere", at(&format!("{LIBRARIES}/libcuda.so"))).unwrap();
+        fs::write(bundle.join("config.json"), CONFIG_JSON).unwrap();
+        if let Some(owner) = self.owner {
+            own(&bundle.join("rootfs"), owner);
+        }
+        bundle
+    }
+
+    /// The call of an engine for `bundle`, behind the words of `prefix`.
+    pub(crate) fn create(&self, prefix: &[&str], bundle: &Path) -> Command {
+        let program = gpu_runc();
+        let words = prefix.iter().map(PathBuf::from).chain([program]).chain(
+            ["--log", &format!("{}.log", bundle.display()), "--log-format", "json", "create", "--bundle"]
+                .map(PathBuf::from),
+        );
+        let mut words = words.chain([bundle.to_owned(), id(bundle).into()]);
+        let mut command = Command::new(words.next().unwrap());
+        command
+            .args(words)
+            .env("GPU_RUNC_CONFIG", self.scratch.path("gpu-runc.toml"))
+            .current_dir(self.scratch.path(""));
+        command
+    }
+
+    /// Whether our log has a warning for the container of `bundle`.
+    pub(crate) fn has_warned_of(&self, bundle: &Path) -> bool {
+        let container = format!(" container={} ", id(bundle));
+        self.scratch.read("gpu-runc.log").lines().any(|line| line.contains(" WARN ") && line.contains(&container))
+    }
+
+    /// The call made once more with nothing in its way. What is wrong then.
+    pub(crate) fn once_more(&self, bundle: &Path) -> Result<Snapshot, String> {
+        let output = self.create(&[], bundle).output().unwrap();
+        let there = snapshot(bundle);
+        let left: Vec<&String> = there.keys().filter(|name| is_left_over(name)).collect();
+        match output.status.success() && output.stderr.is_empty() && left.is_empty() && has_gpu(&config_json(bundle)) {
+            true => Ok(there),
+            false => Err(format!("a second call: {}; left over: {left:?}", said(&output))),
+        }
+    }
+}
+
+/// The container of a bundle.
+fn id(bundle: &Path) -> &str {
+    bundle.file_name().unwrap().to_str().unwrap()
+}
+
+/// The program under test: the one that was just built, or the one that `GPU_RUNC_BINARY` names.
+pub(crate) fn gpu_runc() -> PathBuf {
+    std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from)
+}
+
+/// How a call ended, for people.
+pub(crate) fn said(output: &Output) -> String {
+    format!("{}, {:?}", output.status, String::from_utf8_lossy(&output.stderr))
+}
+
+/// The bytes of a bundle's configuration, which is always there.
+pub(crate) fn config_json(bundle: &Path) -> String {
+    fs::read_to_string(bundle.join("config.json")).unwrap()
+}
+
+/// Whether a configuration is whole and gives the container its GPU.
+pub(crate) fn has_gpu(config_json: &str) -> bool {
+    let document: Value = serde_json::from_str(config_json).unwrap_or_default();
+    document["linux"]["devices"][0]["path"] == "/dev/nvidia0"
+}
+
+/// Whether a name is one that gpu-runc gives to what is not yet whole.
+pub(crate) fn is_left_over(name: &str) -> bool {
+    name.rsplit('/').next().unwrap().contains(".gpu-runc")
+}
+
+/// Everything in `folder`.
+pub(crate) fn snapshot(folder: &Path) -> Snapshot {
+    let mut found = Snapshot::new();
+    look(folder, "", &mut found);
+    found
+}
+
+fn look(folder: &Path, name: &str, found: &mut Snapshot) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let (path, name) = (entry.path(), format!("{name}/{}", entry.file_name().to_str().unwrap()));
+        let stat = fs::symlink_metadata(&path).unwrap();
+        let content = match stat.file_type() {
+            kind if kind.is_symlink() => format!("-> {}", fs::read_link(&path).unwrap().display()),
+            kind if kind.is_dir() => String::new(),
+            _ => String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
+        };
+        found.insert(name.clone(), format!("{:o} {}:{} {content}", stat.mode(), stat.uid(), stat.gid()));
+        if stat.is_dir() {
+            look(&path, &name, found);
+        }
+    }
+}
+
+fn own(path: &Path, owner: u32) {
+    lchown(path, Some(owner), Some(owner)).unwrap();
+    if path.is_dir() && !path.is_symlink() {
+        fs::read_dir(path).unwrap().for_each(|entry| own(&entry.unwrap().path(), owner));
+    }
+}
