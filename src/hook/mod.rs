@@ -70,11 +70,11 @@ fn run(argv: &[OsString]) -> Result<()> {
             return Ok(());
         }
     };
-    let root = root(state_file.as_deref())?;
+    let (root, container) = root(state_file.as_deref())?;
     // The low-level runtime starts hooks in the container's root.
     let machine = Path::new("/");
     std::env::set_current_dir(machine).map_err(|cause| Error::io("change to", machine, cause))?;
-    let root = ContainerRoot::open(&root)?;
+    let root = ContainerRoot::open(&root, &container)?;
     let mut wrong = rootfs::perform(&root, &work);
     if let Some(driver) = driver.filter(|_| work.has_params) {
         wrong.extend(params::cover(&root, &driver.params).err().map(|error| (error.to_string(), Need::Asked)));
@@ -90,8 +90,8 @@ fn run(argv: &[OsString]) -> Result<()> {
     Ok(())
 }
 
-/// The container's root, as the state or the configuration in its bundle names it.
-fn root(state_file: Option<&str>) -> Result<PathBuf> {
+/// The container's root, as the state or the configuration in its bundle names it, and its id.
+fn root(state_file: Option<&str>) -> Result<(PathBuf, String)> {
     let (text, source) = match state_file {
         Some(file) => (read_file(Path::new(file))?, PathBuf::from(file)),
         None => {
@@ -103,14 +103,14 @@ fn root(state_file: Option<&str>) -> Result<PathBuf> {
     let state = State::parse(&text).map_err(wrong)?;
     let bundle = Path::new(&state.bundle);
     if !state.root.is_empty() {
-        return Ok(bundle.join(&state.root));
+        return Ok((bundle.join(&state.root), state.id));
     }
     let config = bundle.join("config.json");
     let text = read_file(&config)?;
     let spec = Spec::parse(&text, &config)?;
     let root = spec.root().filter(|root| !root.is_empty());
     let absent = || Error::Spec { path: config.clone(), message: "it names no root".to_owned() };
-    root.map(|root| bundle.join(&*root)).ok_or_else(absent)
+    root.map(|root| (bundle.join(&*root), state.id.clone())).ok_or_else(absent)
 }
 
 fn read_file(path: &Path) -> Result<String> {

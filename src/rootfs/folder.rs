@@ -61,7 +61,8 @@ impl<'r> Folder<'r> {
             made => return made,
         }
         match readlinkat(&self.handle, name) {
-            Ok(there) if there == target => return Ok(()),
+            // One that was left half done is still to have its owner.
+            Ok(there) if there == target => return self.own_link(name),
             Ok(_) => {}
             Err(_) => {
                 let there = fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
@@ -76,6 +77,10 @@ impl<'r> Folder<'r> {
 
     fn new_link(&self, name: &str, target: &str) -> nix::Result<()> {
         symlinkat(target, &self.handle, name)?;
+        self.own_link(name)
+    }
+
+    fn own_link(&self, name: &str) -> nix::Result<()> {
         match self.root.owner() {
             Some((uid, gid)) => fchownat(&self.handle, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW),
             None => Ok(()),
@@ -84,13 +89,13 @@ impl<'r> Folder<'r> {
 
     /// Has `make` make something under a name of our own, and gives it the name by one rename.
     fn replace(&self, name: &str, make: impl Fn(&str) -> nix::Result<()>) -> nix::Result<()> {
-        let new = format!(".gpu-runc-{}", std::process::id());
-        // What a process of the same number left behind when it was killed.
-        let _ = unlinkat(&self.handle, new.as_str(), UnlinkatFlags::NoRemoveDir);
-        let result = make(&new).and_then(|()| renameat(&self.handle, new.as_str(), &self.handle, name));
+        let new = self.root.unfinished();
+        // What a call for this container left behind that was killed.
+        let _ = unlinkat(&self.handle, new, UnlinkatFlags::NoRemoveDir);
+        let result = make(new).and_then(|()| renameat(&self.handle, new, &self.handle, name));
         if result.is_err() {
             // The first error is the one to tell.
-            let _ = unlinkat(&self.handle, new.as_str(), UnlinkatFlags::NoRemoveDir);
+            let _ = unlinkat(&self.handle, new, UnlinkatFlags::NoRemoveDir);
         }
         result
     }

@@ -59,10 +59,11 @@ pub(super) fn add(root: &ContainerRoot, libraries: Vec<Library<'_>>) -> Result<O
     }
     let drop_in = folders.iter().map(|folder| format!("{folder}\n")).collect::<String>().into_bytes();
     if root.read(Path::new(DROP_IN), LARGEST)?.as_ref() != Some(&drop_in) {
-        root.put(Path::new(DROP_IN), &drop_in, FOR_ALL)?;
+        // First, because with the drop-in all is done.
         if !root.has(Path::new(CONFIGURATION)) {
             root.put(Path::new(CONFIGURATION), INCLUDE, FOR_ALL)?;
         }
+        root.put(Path::new(DROP_IN), &drop_in, FOR_ALL)?;
     }
     Ok(None)
 }

@@ -51,13 +51,13 @@ pub struct Prepared {
     pub hook: Work,
 }
 
-/// Does `work` in the container's root at `rootfs`, and lets its programs find the libraries that `edits` mount. `own` are the
-/// mounts that the container has of its own: what they hide cannot be done from here.
-pub fn prepare(rootfs: &Path, work: &Work, edits: &ContainerEdits, own: &[MountView<'_>]) -> Prepared {
+/// Does `work` in the root at `rootfs` of the container with the id `container`, and lets its programs find the libraries that
+/// `edits` mount. `own` are the mounts that the container has of its own: what they hide cannot be done from here.
+pub fn prepare(rootfs: &Path, container: &str, work: &Work, edits: &ContainerEdits, own: &[MountView<'_>]) -> Prepared {
     let mut prepared = Prepared::default();
     prepared.hook.driver = work.driver;
     prepared.hook.has_params = work.has_params;
-    let root = match ContainerRoot::open(rootfs) {
+    let root = match ContainerRoot::open(rootfs, container) {
         Ok(root) => root,
         Err(error) => {
             let missing = work.links.iter().map(|link| links::mount_instead(link, &work.links, &edits.mounts));

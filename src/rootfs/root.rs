@@ -2,14 +2,15 @@
 //! inside (`openat2` with `RESOLVE_IN_ROOT`), and links of procfs are not followed.
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat, stat};
-use nix::unistd::{Gid, Uid, fchownat, getegid, geteuid};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, getegid, geteuid, unlinkat};
 
 use super::folder::Folder;
 use crate::error::{Error, Result};
@@ -22,11 +23,13 @@ pub struct ContainerRoot {
     path: PathBuf,
     handle: OwnedFd,
     owner: Option<(Uid, Gid)>,
+    unfinished: String,
 }
 
 impl ContainerRoot {
-    /// Opens the root at `path`. The machine's own root is none.
-    pub fn open(path: &Path) -> Result<Self> {
+    /// Opens the root at `path`. The machine's own root is none. `container` is the id of the container whose it is: roots may
+    /// be shared.
+    pub fn open(path: &Path, container: &str) -> Result<Self> {
         let failed = |cause: Errno| Error::io("open the container's root", path, cause.into());
         let handle =
             open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
@@ -36,13 +39,21 @@ impl ContainerRoot {
         }
         let owner = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
         let owner = Some(owner).filter(|owner| *owner != (geteuid(), getegid()));
-        Ok(ContainerRoot { path: path.to_owned(), handle, owner })
+        let mut id = DefaultHasher::new();
+        container.hash(&mut id);
+        let unfinished = format!(".gpu-runc-{:016x}", id.finish());
+        Ok(ContainerRoot { path: path.to_owned(), handle, owner, unfinished })
     }
 
     /// Whose what is made in it must be, where it would be somebody else's: the root's own owner, which under a user namespace
     /// is the container's root.
     pub(super) fn owner(&self) -> Option<(Uid, Gid)> {
         self.owner
+    }
+
+    /// The name of what is not yet whole. The next start of this container finds by it what one that was killed has left.
+    pub(super) fn unfinished(&self) -> &str {
+        &self.unfinished
     }
 
     /// Whether something is at `path`, links followed inside.
@@ -153,16 +164,30 @@ impl ContainerRoot {
         let opened = self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY);
         let (Err(Errno::ENOENT), Some((parent, name))) = (&opened, split(path)) else { return opened };
         let parent = self.made(parent)?;
-        match mkdirat(&parent, name, Mode::from_bits_truncate(0o755)) {
-            Ok(()) => {
-                if let Some((uid, gid)) = self.owner {
-                    fchownat(&parent, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW)?;
-                }
-            }
-            Err(Errno::EEXIST) => {}
+        match self.make_folder(&parent, name) {
+            // A folder with something in it does not give way to another.
+            Ok(()) | Err(Errno::EEXIST | Errno::ENOTEMPTY) => {}
             Err(cause) => return Err(cause),
         }
         self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+    }
+
+    /// A new folder has its owner before it has its name.
+    fn make_folder(&self, parent: &OwnedFd, name: &str) -> nix::Result<()> {
+        const MODE: Mode = Mode::from_bits_truncate(0o755);
+        let Some((uid, gid)) = self.owner else { return mkdirat(parent, name, MODE) };
+        let new = format!("{}.d", self.unfinished);
+        let remove = || unlinkat(parent, new.as_str(), UnlinkatFlags::RemoveDir);
+        // What a call for this container left behind that was killed.
+        let _ = remove();
+        let made = mkdirat(parent, new.as_str(), MODE)
+            .and_then(|()| fchownat(parent, new.as_str(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW))
+            .and_then(|()| renameat(parent, new.as_str(), parent, name));
+        if made.is_err() {
+            // The first error is the one to tell.
+            let _ = remove();
+        }
+        made
     }
 
     fn open_in(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -222,7 +247,7 @@ mod tests {
         fs::create_dir_all(scratch.path().join("root/etc")).unwrap();
         fs::create_dir(scratch.path().join("outside")).unwrap();
         fs::write(scratch.path().join("outside/secret"), "s").unwrap();
-        let root = ContainerRoot::open(&scratch.path().join("root")).unwrap();
+        let root = ContainerRoot::open(&scratch.path().join("root"), "c").unwrap();
         (scratch, root)
     }
 
@@ -264,7 +289,7 @@ mod tests {
         root.put(Path::new("/etc/ld.so.cache"), b"new", FOR_ALL).unwrap();
         assert_eq!(fs::read(outside.join("secret")).unwrap(), b"s", "the link was replaced, not followed");
         assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);
-        assert!(ContainerRoot::open(Path::new("/")).is_err(), "the machine itself is no container's root");
+        assert!(ContainerRoot::open(Path::new("/"), "c").is_err(), "the machine itself is no container's root");
     }
 
     #[test]

@@ -87,7 +87,7 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     let mut granted = decide(&view, &request, config, known)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root().map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
-    granted.notes.extend(in_root(&rootfs, &view, &mut granted.edits, &granted.work));
+    granted.notes.extend(in_root(&rootfs, container, &view, &mut granted.edits, &granted.work));
     for note in &granted.notes {
         log::warn!("container={container} {note}");
     }
@@ -123,8 +123,14 @@ pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Res
 }
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
-fn in_root(rootfs: &Path, view: &View<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
-    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, work, edits, &view.mounts);
+fn in_root(
+    rootfs: &Path,
+    container: Plain<'_>,
+    view: &View<'_>,
+    edits: &mut ContainerEdits,
+    work: &Work,
+) -> Vec<String> {
+    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, container.0, work, edits, &view.mounts);
     edits.mounts.extend(mounts);
     if !hook.is_nothing() {
         match exec::own_path() {

@@ -66,7 +66,7 @@ fn container(folder: &str) -> Option<Container> {
 
 /// What is said when nothing but the libraries of `edits` is to be prepared.
 fn notes(root: &Path, edits: &ContainerEdits) -> Vec<String> {
-    rootfs::prepare(root, &Work::default(), edits, &[]).notes
+    rootfs::prepare(root, "c", &Work::default(), edits, &[]).notes
 }
 
 /// A mount of the container's own.
@@ -166,7 +166,7 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     fs::create_dir_all(root.path().join("lib64")).unwrap();
     fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
     for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {
-        let hook = rootfs::prepare(root.path(), &Work::default(), &edits, &["/proc", taken].map(over)).hook;
+        let hook = rootfs::prepare(root.path(), "c", &Work::default(), &edits, &["/proc", taken].map(over)).hook;
         assert!(hook.folders == ["/opt/lib"] && !root.path().join("etc").exists(), "{taken}: {hook:?}");
     }
     fs::create_dir(root.path().join("etc")).unwrap();
