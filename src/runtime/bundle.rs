@@ -4,6 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads and replaces config.json")]
 
+use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
@@ -11,9 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process;
 
 use crate::error::{Error, Result};
+use crate::host::folder::Names;
 
 /// No engine writes a configuration of this size; a device or an endless file would be read for ever.
 const LARGEST: u64 = 256 << 20;
+/// More calls than this were not killed before one that was not.
+const MOST_LEFT: usize = 1 << 10;
 
 /// A config.json that was read, with what is needed to replace it.
 #[derive(Debug)]
@@ -85,8 +89,11 @@ impl Bundle {
             return Err(spec_error(&self.path, "cannot be edited safely: it is not valid UTF-8"));
         }
         let failed = |cause| Error::io("replace", &self.path, cause);
-        let mut name = self.target.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".gpu-runc-{}", process::id()));
+        let unfinished = self.unfinished();
+        // Only tidiness: what cannot be listed can still be written, or tells why not.
+        let _ = self.sweep(&unfinished);
+        let mut name = unfinished;
+        name.push(process::id().to_string());
         let fresh = self.target.with_file_name(name);
         let written = self.write(&fresh, text).and_then(|()| {
             if self.has_changed()? {
@@ -101,13 +108,25 @@ impl Bundle {
         })
     }
 
+    /// How the names of what is not yet whole begin; the number of a process follows.
+    fn unfinished(&self) -> OsString {
+        let mut name = self.target.file_name().unwrap_or_default().to_owned();
+        name.push(".gpu-runc-");
+        name
+    }
+
+    /// Removes what calls for this bundle left behind that were killed. One that is still at work finds its own gone when it is
+    /// to be renamed, and fails whole: engines make one call at a time.
+    fn sweep(&self, unfinished: &OsStr) -> io::Result<()> {
+        let folder = self.target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let Some(unfinished) = unfinished.to_str() else { return Ok(()) };
+        let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(folder)?;
+        let left = Names::read(&opened.into(), MOST_LEFT, |name, _| name.starts_with(unfinished))?;
+        left.iter().try_for_each(|(name, _)| fs::remove_file(folder.join(name)))
+    }
+
     fn write(&self, fresh: &Path, text: &str) -> io::Result<()> {
-        // A left-over of a killed process with our pid is nobody's.
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh);
-        let mut file = create().or_else(|cause| match cause.kind() {
-            io::ErrorKind::AlreadyExists => fs::remove_file(fresh).and_then(|()| create()),
-            _ => Err(cause),
-        })?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
         file.write_all(text.as_bytes())?;
         self.dress(&file)
     }
