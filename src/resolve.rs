@@ -297,7 +297,9 @@ impl Missing {
         // Indices before the other names of the same devices.
         names.sort_by_key(|name| name.len());
         if names.is_empty() {
-            let others = everything.kinds().into_iter().map(ToString::to_string).collect::<Vec<_>>();
+            // A file of the kind itself that is out of date counts as none.
+            let others = everything.kinds().into_iter().map(ToString::to_string).filter(|other| other != kind);
+            let others = others.collect::<Vec<_>>();
             let others =
                 if others.is_empty() { String::new() } else { format!(", only {}", listed(others.into_iter(), ", ")) };
             return format!(

@@ -5,6 +5,7 @@
 
 mod scene;
 mod strace;
+mod surroundings;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,0 +1,329 @@
+//! Surroundings in which little is as it should be: no log, no environment, no descriptors, hardly any memory, no runtime; and files
+//! that change while they are read. One table each.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::scene::{CONFIG_JSON, Scene, config_json, gpu_runc, has_gpu, said};
+use super::strace::{self, Call, Fault};
+use crate::scratch::{program_on_path, skip};
+
+/// What is to come of it.
+enum End {
+    /// The container starts, with its GPU.
+    Starts,
+    /// It does not, for this reason, told in the engine's log.
+    Says(&'static str),
+    /// The process ends somehow, with nothing half done.
+    Ends,
+}
+
+struct Row {
+    what: &'static str,
+    /// Done before, to the scene.
+    given: fn(&Scene),
+    /// A script that runs the call, `"$@"`.
+    script: &'static str,
+    end: End,
+}
+
+const ROWS: &[Row] = &[
+    Row { what: "nobody listens at the system log", given: with_syslog, script: PLAINLY, end: End::Starts },
+    Row { what: "the log's folder is not there", given: with_log_nowhere, script: PLAINLY, end: End::Starts },
+    Row { what: "no PATH", given: by_name, script: "unset PATH; exec \"$@\"", end: End::Starts },
+    Row {
+        what: "nothing in PATH but relative folders",
+        given: by_name,
+        script: "PATH=.:bin; exec \"$@\"",
+        end: End::Starts,
+    },
+    Row { what: "no stdin, stdout, stderr", given: as_it_is, script: "exec \"$@\" <&- >&- 2>&-", end: End::Starts },
+    Row {
+        what: "no stdin, stdout, stderr, and something to say",
+        given: without_cdi,
+        script: "exec \"$@\" <&- >&- 2>&-",
+        end: End::Says(UNRESOLVABLE),
+    },
+    Row { what: "a full stderr", given: without_cdi, script: "exec \"$@\" 2>/dev/full", end: End::Says(UNRESOLVABLE) },
+    Row {
+        what: "a stderr that nobody reads any more",
+        given: without_cdi,
+        script: "exec \"$@\" 2>&1 | true",
+        end: End::Says(UNRESOLVABLE),
+    },
+    // The release build does with 32 KiB. The kernel alone lays out more than 4 KiB for arguments and environment, and a path
+    // that is handed to it takes another 4.
+    Row { what: "a stack of 4 KiB", given: as_it_is, script: "exec prlimit --stack=4096 \"$@\"", end: End::Ends },
+    Row { what: "a stack of 128 KiB", given: as_it_is, script: "exec prlimit --stack=131072 \"$@\"", end: End::Starts },
+    Row { what: "1 MiB of addresses", given: as_it_is, script: "exec prlimit --as=1048576 \"$@\"", end: End::Ends },
+    Row { what: "32 MiB of addresses", given: as_it_is, script: "exec prlimit --as=33554432 \"$@\"", end: End::Starts },
+    Row { what: "no file may be opened", given: as_it_is, script: "exec prlimit --nofile=3 \"$@\"", end: End::Ends },
+    Row {
+        what: "one file at a time",
+        given: as_it_is,
+        script: "exec prlimit --nofile=4 \"$@\"",
+        end: End::Says("cdi/nvidia.json: failed to load CDI Spec: cannot open it"),
+    },
+    Row { what: "four files at a time", given: as_it_is, script: "exec prlimit --nofile=7 \"$@\"", end: End::Starts },
+    Row {
+        what: "files of at most 100 bytes",
+        given: as_it_is,
+        script: "exec prlimit --fsize=100 \"$@\"",
+        end: End::Ends,
+    },
+    Row { what: "no low-level runtime", given: |_| {}, script: PLAINLY, end: End::Says("no low-level runtime found") },
+    Row {
+        what: "a runtime that is a folder",
+        given: |scene| fs::create_dir(runtime(scene)).unwrap(),
+        script: PLAINLY,
+        end: End::Says("is no executable file"),
+    },
+    Row {
+        what: "a runtime that is a text",
+        given: |scene| fs::write(runtime(scene), "text").unwrap(),
+        script: PLAINLY,
+        end: End::Says("is no executable file"),
+    },
+    // glibc gives it to a shell, which does not know it either; the release build says so itself.
+    Row {
+        what: "a runtime of a format that nobody knows",
+        given: |scene| drop(scene.scratch.program("runtime", "text")),
+        script: PLAINLY,
+        end: End::Ends,
+    },
+    Row {
+        what: "a runtime that is a link to gpu-runc",
+        given: |scene| symlink(gpu_runc(), runtime(scene)).unwrap(),
+        script: PLAINLY,
+        end: End::Says("is gpu-runc itself"),
+    },
+    Row {
+        what: "a runtime that is a copy of gpu-runc",
+        given: |scene| assert!(fs::copy(gpu_runc(), runtime(scene)).unwrap() > 0),
+        script: PLAINLY,
+        end: End::Says("is gpu-runc itself"),
+    },
+    // It cannot be told from a script that calls runc. What it does over and over changes nothing more.
+    Row {
+        what: "a runtime that is a script that calls gpu-runc",
+        given: |scene| {
+            drop(scene.scratch.program("runtime", &format!("#!/bin/sh\nexec {} \"$@\"\n", gpu_runc().display())));
+        },
+        script: "exec timeout -s KILL 0.5 \"$@\"",
+        end: End::Ends,
+    },
+];
+
+const PLAINLY: &str = "exec \"$@\"";
+const UNRESOLVABLE: &str = "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0";
+
+fn runtime(scene: &Scene) -> PathBuf {
+    scene.scratch.path("runtime")
+}
+
+fn as_it_is(scene: &Scene) {
+    fs::copy("/bin/true", runtime(scene)).unwrap();
+}
+
+fn by_name(scene: &Scene) {
+    as_it_is(scene);
+    scene.configure_runtime("true", "[log]\nsyslog = false\n");
+}
+
+fn with_syslog(scene: &Scene) {
+    as_it_is(scene);
+    scene.configure_runtime("/bin/true", "[log]\nlevel = \"debug\"\n");
+}
+
+fn with_log_nowhere(scene: &Scene) {
+    as_it_is(scene);
+    scene.configure_runtime("/bin/true", "[log]\nsyslog = false\nfile = \"/absent/log\"\n");
+}
+
+fn without_cdi(scene: &Scene) {
+    as_it_is(scene);
+    fs::remove_file(scene.scratch.path("cdi/nvidia.json")).unwrap();
+}
+
+#[test]
+fn poor_surroundings_are_got_over_or_told_and_leave_nothing_half_done() {
+    for Row { what, given, script, end } in ROWS {
+        let scene = Scene::new(None);
+        let runtime = scene.scratch.text("runtime");
+        scene.configure_runtime(&runtime, "[log]\nsyslog = false\n");
+        given(&scene);
+        let bundle = scene.bundle("bundle");
+        let output = scene.create(&["/bin/sh", "-c", script, "sh"], &bundle).output().unwrap();
+        let log = scene.scratch.read("bundle.log");
+        let there = config_json(&bundle);
+        let is_as_expected = match end {
+            End::Starts => output.status.success() && has_gpu(&there) && log.is_empty(),
+            // The last program of a pipe has the say on its status.
+            End::Says(reason) => {
+                (output.status.code() == Some(1) || script.contains('|'))
+                    && log.contains(reason)
+                    && log.lines().count() == 1
+            }
+            End::Ends => !output.status.success(),
+        };
+        assert!(is_as_expected, "{what}: {}, {log:?}, {there}", said(&output));
+        assert!(there == CONFIG_JSON || has_gpu(&there), "{what}: {there}");
+        if !matches!(end, End::Says(_)) {
+            scene.configure("");
+            scene.once_more(&bundle).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
+        }
+    }
+}
+
+#[test]
+fn no_environment_at_all_is_enough() {
+    let test = "faults: no environment";
+    if !nix::unistd::geteuid().is_root() || program_on_path("unshare").is_none() {
+        return skip(test, "needs root and unshare, for an /etc of its own");
+    }
+    let scene = Scene::new(None);
+    let bundle = scene.bundle("bundle");
+    let script = "set -e
+        mount -t tmpfs none /run && mkdir /run/etc /run/work
+        mount -t overlay -o lowerdir=/etc,upperdir=/run/etc,workdir=/run/work none /etc
+        mkdir -p /etc/gpu-runc && cp \"$GPU_RUNC_CONFIG\" /etc/gpu-runc/config.toml
+        exec env -i \"$@\"";
+    let prefix = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", script, "sh"];
+    let output = scene.create(&prefix, &bundle).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty() && has_gpu(&config_json(&bundle)), "{}", said(&output));
+}
+
+/// A file that changes while it is read.
+struct Change {
+    what: &'static str,
+    /// The call that takes its time, by its name and the end of a path in it, and whether before or after what it does.
+    call: (&'static str, &'static str),
+    delay: &'static str,
+    /// Done meanwhile, to the scene and the bundle.
+    change: fn(&Scene, &Path),
+    end: End,
+}
+
+const BEFORE: &str = "delay_enter=1200000";
+const AFTER: &str = "delay_exit=1200000";
+const ANOTHER: &str = r#"{"ociVersion":"1.2.0","process":{"env":["OF_ANOTHER=1"]}}"#;
+const CHANGES: &[Change] = &[
+    Change {
+        what: "config.json is replaced after it was read",
+        call: ("read", "config.json>"),
+        delay: AFTER,
+        change: |_, bundle| {
+            fs::write(bundle.join("new"), ANOTHER).unwrap();
+            fs::rename(bundle.join("new"), bundle.join("config.json")).unwrap();
+        },
+        end: End::Says("somebody else wrote it at the same time"),
+    },
+    Change {
+        what: "config.json is written anew in its place after it was read",
+        call: ("read", "config.json>"),
+        delay: AFTER,
+        change: |_, bundle| fs::write(bundle.join("config.json"), ANOTHER).unwrap(),
+        end: End::Says("config.json"),
+    },
+    Change {
+        what: "config.json is emptied before it is read",
+        call: ("stat", "config.json>"),
+        delay: AFTER,
+        change: |_, bundle| fs::write(bundle.join("config.json"), "").unwrap(),
+        end: End::Says("config.json"),
+    },
+    Change {
+        what: "a CDI file is replaced before it is read",
+        call: ("stat", "cdi/nvidia.json>"),
+        delay: AFTER,
+        change: |scene, _| {
+            fs::write(scene.scratch.path("cdi/new"), "nonsense").unwrap();
+            fs::rename(scene.scratch.path("cdi/new"), scene.scratch.path("cdi/nvidia.json")).unwrap();
+        },
+        end: End::Starts,
+    },
+    Change {
+        what: "a CDI file is emptied before it is read",
+        call: ("stat", "cdi/nvidia.json>"),
+        delay: AFTER,
+        change: |scene, _| fs::write(scene.scratch.path("cdi/nvidia.json"), "").unwrap(),
+        end: End::Says("cdi/nvidia.json: failed to load CDI Spec: "),
+    },
+    Change {
+        what: "a CDI file is gone before it is opened",
+        call: ("openat", "nvidia.json"),
+        delay: BEFORE,
+        change: |scene, _| fs::remove_file(scene.scratch.path("cdi/nvidia.json")).unwrap(),
+        end: End::Says(UNRESOLVABLE),
+    },
+    Change {
+        what: "a library is gone before its mount is looked at",
+        call: ("stat", "driver/libcuda.so.9.9"),
+        delay: BEFORE,
+        change: |scene, _| fs::remove_file(scene.scratch.path("driver/libcuda.so.9.9")).unwrap(),
+        end: End::Says("nvidia.json is out of date and not used"),
+    },
+    Change {
+        what: "an image's cache is cut short before it is read",
+        call: ("stat", "etc/ld.so.cache>"),
+        delay: AFTER,
+        change: |_, bundle| {
+            fs::File::options().write(true).open(bundle.join("rootfs/etc/ld.so.cache")).unwrap().set_len(60).unwrap();
+        },
+        end: End::Starts,
+    },
+    Change {
+        what: "an image's cache grows before it is read",
+        call: ("stat", "etc/ld.so.cache>"),
+        delay: AFTER,
+        change: |_, bundle| fs::write(bundle.join("rootfs/etc/ld.so.cache"), vec![b'x'; 20 << 20]).unwrap(),
+        end: End::Starts,
+    },
+    Change {
+        what: "the root is gone before it is opened",
+        call: ("openat", "rootfs"),
+        delay: BEFORE,
+        change: |_, bundle| fs::rename(bundle.join("rootfs"), bundle.join("elsewhere")).unwrap(),
+        end: End::Starts,
+    },
+];
+
+#[test]
+fn a_file_that_changes_while_it_is_read_is_read_whole_or_not_believed() {
+    if !strace::is_usable() {
+        return skip("faults: files that change", "needs strace, and to be allowed to trace");
+    }
+    // All at once: each waits for the most of its time.
+    std::thread::scope(|scope| {
+        for change in CHANGES {
+            scope.spawn(|| meet(change));
+        }
+    });
+}
+
+fn meet(Change { what, call, delay, change, end }: &Change) {
+    let scene = Scene::new(None);
+    let calm = super::undisturbed(&scene);
+    let is_it = |other: &&Call| other.name.contains(call.0) && other.text.contains(call.1) && other.is_own;
+    let found = calm.calls.iter().find(is_it).unwrap_or_else(|| panic!("{what}: there is no such call"));
+    let fault = Fault { call: found.clone(), what: delay };
+    let prefix = fault.prefix();
+    let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
+    let bundle = scene.bundle("bundle");
+    let mut child = scene.create(&prefix, &bundle).stderr(std::process::Stdio::null()).spawn().unwrap();
+    sleep(Duration::from_millis(600));
+    change(&scene, &bundle);
+    let has_started = child.wait().unwrap().success();
+    let (there, log) = (config_json(&bundle), scene.scratch.read("bundle.log"));
+    match end {
+        End::Starts => assert!(has_started && has_gpu(&there), "{what}: {there}, {log}"),
+        End::Says(reason) => {
+            assert!(!has_started && log.contains(reason), "{what}: {log}");
+            assert!([CONFIG_JSON, ANOTHER, ""].contains(&there.as_str()), "{what}: {there}");
+        }
+        End::Ends => unreachable!("no file is so bad"),
+    }
+}
