@@ -6,6 +6,7 @@ mod cri;
 mod engine;
 mod host;
 mod installation;
+mod load;
 mod removal;
 mod scenarios;
 pub(crate) mod session;

@@ -3,7 +3,7 @@
 //!
 //! Each system call of a `create` is met with every fault, one at a time.
 
-mod scene;
+pub(crate) mod scene;
 mod strace;
 mod surroundings;
 

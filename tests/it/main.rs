@@ -34,6 +34,7 @@ mod hosts;
 mod injection;
 mod kubernetes;
 mod layers;
+mod load;
 mod manual;
 mod node;
 mod passthrough;

@@ -21,6 +21,12 @@ impl Scratch {
         Scratch(tempfile::tempdir().unwrap())
     }
 
+    /// One in memory, as `/run` is, where there is such a place.
+    pub(crate) fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        Scratch(if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap())
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }

@@ -30,7 +30,7 @@ pub(crate) type Snapshot = BTreeMap<String, String>;
 impl Scene {
     /// Containers' roots belong to `owner`, where that is somebody else than this process.
     pub(crate) fn new(owner: Option<u32>) -> Self {
-        let scene = Scene { scratch: Scratch::new(), owner };
+        let scene = Scene { scratch: Scratch::in_memory(), owner };
         let scratch = &scene.scratch;
         let libraries = ["libcuda.so.9.9", "libnvidia-ml.so.9.9"].map(|name| {
             let there = scratch.write(&format!("driver/{name}"), "");
