@@ -4,6 +4,7 @@
 //! is judged here. `GPU_RUNC_REFERENCE` names installed peers, as PATH does (nvidia-container-runtime, amd-container-runtime, and
 //! nvidia-cdi-hook for whole containers), to be measured in the same way,
 //! `GPU_RUNC_BENCH_JSON` and `GPU_RUNC_BENCH_SVG` files for the numbers and a chart, `GPU_RUNC_BINARY` another build of gpu-runc.
+//! `GPU_RUNC_BENCH_SCALE` is a file for the curves of how it grows, which is then all that is measured.
 
 #![allow(
     clippy::disallowed_methods,
@@ -21,10 +22,12 @@
 mod cases;
 mod chart;
 mod containers;
+mod curves;
 #[path = "../it/hosts.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod hosts;
 mod measure;
+mod scale;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -42,6 +45,9 @@ fn main() {
     let scratch = tempfile::tempdir_in(memory).expect("a scratch folder");
     let stand_in = measure::stand_in(scratch.path());
     let ours = std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from);
+    if let Some(picture) = std::env::var_os("GPU_RUNC_BENCH_SCALE") {
+        return scale::measure(scratch.path(), &ours, &stand_in, Path::new(&picture));
+    }
     let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours.clone())];
     let named = std::env::var_os("GPU_RUNC_REFERENCE");
     let named: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
