@@ -179,3 +179,36 @@ fn after_refusal(
     scene.once_more(bundle)?;
     Ok(end)
 }
+
+#[test]
+fn what_cannot_be_read_of_the_machine_is_not_taken_for_absent() {
+    let test = "faults: an unreadable machine";
+    if !strace::is_usable() {
+        return skip(test, "needs strace, and to be allowed to trace");
+    }
+    let Some(scene) = Scene::of_machine() else { return skip(test, "needs CAP_MKNOD") };
+    let calm = undisturbed(&scene);
+    // What follows is done in the container's root, and is got over in other ways.
+    let reads = calm.calls.iter().take_while(|call| !call.text.contains("/rootfs\""));
+    let reads =
+        reads.filter(|call| call.is_own && call.name != "mmap" && REFUSABLE.split(' ').any(|name| name == call.name));
+    let faults: Vec<Fault> = reads.map(|call| Fault { call: call.clone(), what: "error=EIO" }).collect();
+    let ends = strace::each(&faults, |index, fault| {
+        let (bundle, output) = meet(&scene, index, fault);
+        let (there, is_warned) = (config_json(&bundle), scene.has_warned_of(&bundle));
+        fs::remove_dir_all(bundle).unwrap();
+        match output.status.code() {
+            Some(0) if there == calm.config_json => Ok("the same"),
+            Some(0) if has_gpu(&there) && is_warned => Ok("less, and a warning"),
+            Some(1) if there == CONFIG_JSON && output.stderr.iter().filter(|byte| **byte == b'\n').count() == 1 => {
+                Ok("said")
+            }
+            _ => Err(format!("{}: {}, {there}", fault.call.text, said(&output))),
+        }
+    });
+    let wrong: Vec<&String> = ends.iter().filter_map(|end| end.as_ref().err()).collect();
+    let count = |kind| ends.iter().filter(|end| **end == Ok(kind)).count();
+    let kinds = ["the same", "less, and a warning", "said"].map(|kind| format!("{kind}: {}", count(kind)));
+    println!("{} readings refused, {}", faults.len(), kinds.join(", "));
+    assert!(wrong.is_empty() && faults.len() > 150, "{} of {}: {wrong:#?}", wrong.len(), faults.len());
+}

@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 use gpu_runc::ldcache::{Cache, Library, native_flags};
 use serde_json::{Value, json};
 
+use crate::hosts;
 use crate::scratch::Scratch;
 
 /// A bundle asks for the GPU in these words.
@@ -62,6 +63,18 @@ impl Scene {
         scratch.write("cdi/nvidia.json", &document.to_string());
         scene.configure("");
         scene
+    }
+
+    /// A machine with eight GPUs and no CDI file. Nothing where device nodes cannot be made.
+    pub(crate) fn of_machine() -> Option<Self> {
+        let scene = Scene::new(None);
+        let (scratch, root) = (&scene.scratch, scene.scratch.text("machine"));
+        if !hosts::add("nvidia-h100-8", &scratch.path("machine")) {
+            return None;
+        }
+        fs::remove_file(scratch.path("cdi/nvidia.json")).unwrap();
+        scene.configure(&format!("[host]\nroot = {root:?}\n"));
+        Some(scene)
     }
 
     /// gpu-runc's configuration from now on, with `more` at its end.
@@ -153,7 +166,8 @@ pub(crate) fn config_json(bundle: &Path) -> String {
 /// Whether a configuration is whole and gives the container its GPU.
 pub(crate) fn has_gpu(config_json: &str) -> bool {
     let document: Value = serde_json::from_str(config_json).unwrap_or_default();
-    document["linux"]["devices"][0]["path"] == "/dev/nvidia0"
+    let nodes = document["linux"]["devices"].as_array();
+    nodes.is_some_and(|nodes| nodes.iter().any(|node| node["path"] == "/dev/nvidia0"))
 }
 
 /// Whether a name is one that gpu-runc gives to what is not yet whole.
