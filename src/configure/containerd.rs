@@ -20,7 +20,7 @@ pub(super) const DEFAULT: &str = "default_runtime_name";
 const RUNC_TOO: &str = "# containerd 1.x has a runc of its own only as long as its file names no runtime at all.\n";
 
 /// What containerd says of itself; nothing where it cannot be asked.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Said {
     /// The first number of its version.
     pub major: Option<u64>,

@@ -19,6 +19,8 @@ pub mod restart;
 
 use std::path::{Path, PathBuf};
 
+use ask::Said;
+
 use crate::error::{Error, Quoted, Result};
 
 /// The first line of a file that is all ours.
@@ -103,17 +105,50 @@ impl Plan {
     }
 }
 
+/// What an engine's files were found to be, and what it says of itself.
+#[derive(Debug, Clone)]
+pub enum Found {
+    /// daemon.json.
+    Docker(File),
+    /// Our drop-in, and every file that the engine reads, in its order.
+    Crio(File, Vec<File>),
+    /// The same of podman.
+    Podman(File, Vec<File>),
+    /// The root file, our drop-in, and what containerd says.
+    Containerd(File, File, Said),
+    /// The rendered file of k3s or rke2, our drop-in where one would be read, and the templates of versions 3 and 2.
+    Rendered(File, Option<File>, [File; 2]),
+}
+
 /// Reads the files of `engine`, whose main one is `config`, and decides what they become: with `runtime` registered under its
-/// name, or with nothing of `name` where there is none. Writes nothing. Errors: a file that cannot be read, does not parse (with
-/// the line), or holds by hand what we would have to change.
+/// name, or with nothing of `name` where there is none. Writes nothing. Errors: a file that cannot be read, and those of
+/// [`decide`].
 pub fn plan(engine: Engine, config: &Path, name: &str, runtime: Option<&Runtime>) -> Result<Plan> {
     check(name)?;
+    decide(&find(engine, config, name, runtime)?, name, runtime)
+}
+
+/// What the files in `found` become. Pure. Errors: a file that does not parse (with the line), or holds by hand what we would
+/// have to change.
+pub fn decide(found: &Found, name: &str, runtime: Option<&Runtime>) -> Result<Plan> {
+    match found {
+        Found::Docker(file) => docker::plan(file, name, runtime),
+        Found::Crio(drop_in, files) => crio::plan(drop_in, files, name, runtime),
+        Found::Podman(drop_in, files) => podman::plan(drop_in, files, name, runtime),
+        Found::Containerd(root, drop_in, said) => containerd::plan(root, drop_in, said, name, runtime),
+        Found::Rendered(rendered, drop_in, templates) => {
+            k3s::plan(rendered, drop_in.as_ref(), templates, name, runtime)
+        }
+    }
+}
+
+fn find(engine: Engine, config: &Path, name: &str, runtime: Option<&Runtime>) -> Result<Found> {
     match engine {
-        Engine::Docker => docker::plan(&place::read(config)?, name, runtime),
+        Engine::Docker => Ok(Found::Docker(place::read(config)?)),
         Engine::Crio => {
             let (folder, others) = crio::sources(config);
             let files = [vec![place::read(config)?], place::read_all(&folder, others)?].concat();
-            crio::plan(&place::read(&folder.join(crio::drop_in(name)))?, &files, name, runtime)
+            Ok(Found::Crio(place::read(&folder.join(crio::drop_in(name)))?, files))
         }
         Engine::Podman => {
             let (system, folder) = (Path::new(podman::SYSTEM), podman::folder(config));
@@ -124,19 +159,19 @@ pub fn plan(engine: Engine, config: &Path, name: &str, runtime: Option<&Runtime>
             }
             files.push(place::read(config)?);
             files.extend(place::read_all(&folder, "conf")?);
-            podman::plan(&place::read(&folder.join(podman::drop_in(name)))?, &files, name, runtime)
+            Ok(Found::Podman(place::read(&folder.join(podman::drop_in(name)))?, files))
         }
         Engine::Containerd => {
             let root = place::read(config)?;
             let drop_in = place::read(&containerd::drop_in(&root, name)?)?;
             let said = runtime.map(|_| ask::containerd(config, &root)).unwrap_or_default();
-            containerd::plan(&root, &drop_in, &said, name, runtime)
+            Ok(Found::Containerd(root, drop_in, said))
         }
         Engine::K3s | Engine::Rke2 => {
             let rendered = place::read(config)?;
             let drop_in = k3s::drop_in(&rendered, name)?.map(|path| place::read(&path)).transpose()?;
             let templates = [place::read(&k3s::template(config, 3))?, place::read(&k3s::template(config, 2))?];
-            k3s::plan(&rendered, drop_in.as_ref(), &templates, name, runtime)
+            Ok(Found::Rendered(rendered, drop_in, templates))
         }
     }
 }
