@@ -90,7 +90,7 @@ impl Spec<'_> {
         let uid = self.number(&["process", "user", "uid"])?.filter(|uid| *uid > 0);
         let gid = self.number(&["process", "user", "gid"])?.filter(|gid| *gid > 0);
         let own = |node: &DeviceNode| DeviceNode { uid: node.uid.or(uid), gid: node.gid.or(gid), ..node.clone() };
-        Ok(nodes.iter().map(own).collect())
+        Ok(last_of_each(nodes, |node| &node.path).into_iter().map(own).collect())
     }
 
     /// Whether the container has a user namespace.
@@ -141,16 +141,28 @@ fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
         old.into_iter().map(|raw| (text_of(raw, "path").unwrap_or_default(), raw.into())).collect();
     let mut changed = false;
     for node in nodes {
-        if let Some(at) = list.iter().position(|(path, _)| *path == node.path) {
-            if list.get(at).is_some_and(|(_, raw)| is_same_device(raw, node)) {
-                continue;
-            }
-            list.remove(at);
+        if only(&list, &node.path).is_some_and(|raw| is_same_device(raw, node)) {
+            continue;
         }
+        list.retain(|(path, _)| *path != node.path);
         list.push((node.path.as_str().into(), entries::device(node)?.into()));
         changed = true;
     }
     Ok(changed.then(|| array(&list.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>())))
+}
+
+/// Of several edits at one place the last counts.
+fn last_of_each<T>(edits: &[T], place: impl Fn(&T) -> &str) -> Vec<&T> {
+    let mut places = BTreeSet::new();
+    let mut last: Vec<&T> = edits.iter().rev().filter(|edit| places.insert(place(edit))).collect();
+    last.reverse();
+    last
+}
+
+/// The entry at `place`, if it is the only one: of several there the low-level runtime would not take ours.
+fn only<'a>(entries: &'a [(Cow<'_, str>, Cow<'_, str>)], place: &str) -> Option<&'a str> {
+    let mut there = entries.iter().filter(|(at, _)| at == place);
+    there.next().filter(|_| there.next().is_none()).map(|(_, raw)| &**raw)
 }
 
 /// Whether the entry `raw` is the device `node` already. What the node leaves open may be as the engine wrote it.
@@ -196,20 +208,15 @@ fn allows(rule: &Value) -> bool {
 }
 
 fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Change {
-    let mut kept: Vec<(String, &str)> =
-        old.into_iter().map(|raw| (text_of(raw, "destination").unwrap_or_default().into_owned(), raw)).collect();
-    // Of several edits at one place the last counts.
-    let mut places = BTreeSet::new();
-    let last: Vec<&Mount> = edits.iter().rev().filter(|mount| places.insert(mount.container_path.as_str())).collect();
+    let mut kept: Vec<(Cow<'_, str>, Cow<'_, str>)> =
+        old.into_iter().map(|raw| (text_of(raw, "destination").unwrap_or_default(), raw.into())).collect();
     let mut added: Vec<(&str, String)> = Vec::new();
-    for mount in last.into_iter().rev() {
+    for mount in last_of_each(edits, |mount| &mount.container_path) {
         let text = entries::mount(mount, mapping(mount).filter(|_| idmap))?;
-        if let Some(at) = kept.iter().position(|(place, _)| *place == mount.container_path) {
-            if kept.get(at).is_some_and(|(_, raw)| value(raw) == value(&text)) {
-                continue;
-            }
-            kept.remove(at);
+        if only(&kept, &mount.container_path).is_some_and(|raw| value(raw) == value(&text)) {
+            continue;
         }
+        kept.retain(|(place, _)| *place != mount.container_path);
         added.push((&mount.container_path, text));
     }
     if added.is_empty() {
@@ -231,7 +238,7 @@ fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Change {
         while let Some((.., text)) = placed.next_if(|(at, ..)| *at == index) {
             list.push(text.into());
         }
-        list.push((*raw).into());
+        list.push(Cow::Borrowed(raw));
     }
     list.extend(placed.map(|(.., text)| Cow::Owned(text)));
     Ok(Some(array(&list)))

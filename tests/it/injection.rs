@@ -121,6 +121,29 @@ fn edits_land_where_the_go_library_puts_them() {
                 "/linux/resources/devices": [{"allow": true, "type": "c", "major": 1, "minor": 3, "access": "rwm"}]}),
         ),
         (
+            "what is at a place several times is there once",
+            one(
+                json!({"deviceNodes": [{"path": "/dev/a", "type": "c", "major": 9, "minor": 1}], "mounts": [{"hostPath": "/h", "containerPath": "/c"}]}),
+            ),
+            N0,
+            json!({"linux": {"devices": [{"path": "/dev/a", "type": "b"}, {"path": "/dev/a", "type": "p"}]},
+                   "mounts": [{"destination": "/c", "source": "/1"}, {"destination": "/c", "source": "/2"}, {"destination": "/c/d"}]}),
+            json!({"/linux/devices": [{"path": "/dev/a", "type": "c", "major": 9, "minor": 1}],
+                   "/mounts": [{"destination": "/c", "source": "/h"}, {"destination": "/c/d"}]}),
+        ),
+        (
+            "of several edits at one place the last counts",
+            one(
+                json!({"deviceNodes": [{"path": "/dev/a", "type": "c", "major": 9, "minor": 1}, {"path": "/dev/a", "type": "c", "major": 9, "minor": 2},
+                                       {"path": "/dev/b", "type": "c", "major": 9, "minor": 3}]}),
+            ),
+            N0,
+            json!({}),
+            json!({"/linux/devices": [{"path": "/dev/a", "type": "c", "major": 9, "minor": 2}, {"path": "/dev/b", "type": "c", "major": 9, "minor": 3}],
+                   "/linux/resources/devices": [{"allow": true, "type": "c", "major": 9, "minor": 2, "access": "rwm"},
+                                                {"allow": true, "type": "c", "major": 9, "minor": 3, "access": "rwm"}]}),
+        ),
+        (
             "a complete node needs none on the host",
             one(
                 json!({"deviceNodes": [{"path": "/dev/absent-npu", "type": "c", "major": 240, "minor": 5, "permissions": "rw"}]}),
