@@ -28,7 +28,7 @@ pub fn note(read: Read<'_>, section: &str, owner: &str) -> Option<Vec<u8>> {
     let (name_size, size) = (word(0)?, word(4)?);
     let name = bytes.get(HEADER..HEADER.checked_add(name_size)?)?;
     let alignment = usize::try_from(found.alignment).ok()?.max(4);
-    let start = HEADER + name_size.checked_next_multiple_of(alignment)?;
+    let start = name_size.checked_next_multiple_of(alignment)?.checked_add(HEADER)?;
     // Real ones have been seen to promise a little more than there is.
     let content = bytes.get(start..bytes.len().min(start.checked_add(size)?))?;
     (name.strip_suffix(&[0]).unwrap_or(name) == owner.as_bytes()).then(|| content.to_vec())
@@ -124,6 +124,11 @@ mod tests {
                     broken[at] = value;
                     note_of(&broken, ".note.x", "Acme");
                 }
+            }
+            for at in 0..bytes.len() - 8 {
+                let mut broken = bytes.clone();
+                broken[at..at + 8].fill(0xff);
+                note_of(&broken, ".note.x", "Acme");
             }
         }
         assert_eq!(note_of(b"", ".note.x", "Acme"), None);
