@@ -3,6 +3,7 @@
 //! Source: glibc sysdeps/generic/dl-cache.h.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 
 use super::{Cache, Library, Processors};
@@ -63,15 +64,12 @@ impl<'a> Cache<'a> {
 
     /// The file's bytes.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut hwcaps: Vec<&str> = Vec::new();
-        for library in &self.libraries {
-            if let Processors::Named(name) = &library.processors
-                && !hwcaps.contains(&&**name)
-            {
-                hwcaps.push(name);
-            }
-        }
-        hwcaps.sort_unstable();
+        let names = self.libraries.iter().filter_map(|library| match &library.processors {
+            Processors::Named(name) => Some(&**name),
+            Processors::Bits(_) => None,
+        });
+        // A set, since an image's cache may name as many as it likes.
+        let hwcaps: Vec<&str> = names.collect::<BTreeSet<_>>().into_iter().collect();
         // Everything has its place before anything is written: entries, then the texts that they name, then the sections.
         let count = self.libraries.len();
         let texts = HEADER + count * ENTRY;
@@ -94,8 +92,8 @@ impl<'a> Cache<'a> {
             let capabilities = match &library.processors {
                 Processors::Bits(bits) => *bits,
                 Processors::Named(name) => {
-                    let place = hwcaps.iter().position(|known| known == name);
-                    NAMED | place.and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
+                    let place = hwcaps.binary_search(&&**name);
+                    NAMED | place.ok().and_then(|at| u64::try_from(at).ok()).unwrap_or(0)
                 }
             };
             bytes.extend(library.flags.to_le_bytes());
