@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::print;
+use super::{named, print};
 use crate::cdi::{self, Fault, Kind, Lookup, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
@@ -103,13 +103,11 @@ pub(super) fn validate(config: &Config, files: &[PathBuf]) -> Result<ExitCode> {
 }
 
 /// Prints whether the text of `file` is good.
-#[allow(clippy::disallowed_methods, reason = "the file that a person names")]
 fn verdict(file: &Path) -> bool {
-    let judged =
-        std::fs::read_to_string(file).map_err(|cause| Error::io("read", file, cause).to_string()).and_then(|text| {
-            let fault = |Fault { line, message }| Error::Cdi { path: file.to_owned(), line, message }.to_string();
-            cdi::parse(&text).map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>().join("\n"))
-        });
+    let judged = named::read(file).map_err(|error| error.to_string()).and_then(|text| {
+        let fault = |Fault { line, message }| Error::Cdi { path: file.to_owned(), line, message }.to_string();
+        cdi::parse(&text).map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>().join("\n"))
+    });
     match &judged {
         Ok(spec) => praise(file, spec),
         Err(faults) => print(&format!("{faults}\n")),

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::print;
+use super::{named, print};
 use crate::compose::{Document, plan};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -43,7 +43,8 @@ impl Compose {
         if let Some(output) = self.output.as_ref().filter(|output| self.files.contains(output)) {
             return Err(Error::Usage(format!("{} is read; write to another file", output.display())));
         }
-        let documents = self.files.iter().map(|path| Document::parse(path, read(path)?)).collect::<Result<Vec<_>>>()?;
+        let documents =
+            self.files.iter().map(|path| Document::parse(path, named::read(path)?)).collect::<Result<Vec<_>>>()?;
         let plan = plan(&documents, &self.runtime, Vendors::with(&config.vendor)?)?;
         let text = match documents.first().filter(|_| self.whole) {
             Some(document) => plan.whole(document)?,
@@ -58,11 +59,6 @@ impl Compose {
         }
         Ok(ExitCode::SUCCESS)
     }
-}
-
-#[allow(clippy::disallowed_methods, reason = "the file that a person names")]
-fn read(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|cause| Error::io("read", path, cause))
 }
 
 #[allow(clippy::disallowed_methods, reason = "the file that a person names")]

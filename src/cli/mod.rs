@@ -12,6 +12,7 @@ mod explain;
 mod generate;
 mod identify;
 mod list;
+mod named;
 mod naming;
 mod node;
 mod patch;

@@ -23,7 +23,7 @@ use fault::syntax;
 /// Where the configuration is unless [`VARIABLE`] names another file.
 pub const PATH: &str = "/etc/gpu-runc/config.toml";
 /// Nobody's configuration has this many bytes; an endless file would be read for ever.
-const LARGEST: u64 = 1 << 20;
+const LARGEST: usize = 1 << 20;
 /// The environment variable that names another configuration file.
 pub const VARIABLE: &str = "GPU_RUNC_CONFIG";
 
@@ -251,7 +251,10 @@ fn open(path: &Path) -> Result<Option<File>> {
 fn text_of(file: File, path: &Path) -> Result<String> {
     let failed = |cause| Error::io("read", path, cause);
     let mut bytes = Vec::with_capacity(4096);
-    file.take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
+    file.take(LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() > LARGEST {
+        return Err(failed(io::Error::other("it is larger than 1 MiB")));
+    }
     String::from_utf8(bytes).map_err(|_| failed(io::Error::other("it is not UTF-8 text")))
 }
 

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use super::{Change, File};
 use crate::error::{Error, Result};
 
-/// No engine's file has this many bytes; an endless one would be read for ever.
-const LARGEST: u64 = 16 << 20;
+/// No engine's file has this many bytes; an endless one would be read for ever, and one that was read in part be cut off.
+const LARGEST: usize = 16 << 20;
 
 /// What follows a file's name in that of a try. No engine reads a name that ends like this from a folder of drop-ins.
 const TRY: &str = ".gpu-ctk-";
@@ -43,7 +43,9 @@ fn text(path: &Path) -> io::Result<Option<String>> {
         Err(cause) => return Err(cause),
     };
     let mut bytes = Vec::new();
-    file.take(LARGEST).read_to_end(&mut bytes)?;
+    if file.take(LARGEST as u64 + 1).read_to_end(&mut bytes)? > LARGEST {
+        return Err(io::Error::other("it is larger than 16 MiB"));
+    }
     String::from_utf8(bytes).map(Some).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
