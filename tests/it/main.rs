@@ -39,6 +39,8 @@ mod manual;
 mod node;
 mod passthrough;
 mod plugins;
+mod limits;
+mod properties;
 mod rootfs;
 mod scratch;
 mod stale;

@@ -1,0 +1,69 @@
+//! CDI files and names.
+
+use std::collections::BTreeMap;
+
+use gpu_runc::cdi::version::{Version, minimum_version};
+use gpu_runc::cdi::write::{at_minimum_version, to_json, to_yaml};
+use gpu_runc::cdi::{self, Kind, QualifiedName, advice, annotations, validate};
+use gpu_runc::rootfs;
+use gpu_runc::vendor::Vendors;
+
+use super::text;
+
+/// A CDI file in any form: its faults are told in one line each, or what is read is valid and is written and read back.
+pub(super) fn file(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    let spec = match cdi::parse(text) {
+        Ok(spec) => spec,
+        Err(faults) => {
+            assert!(!faults.is_empty());
+            for fault in faults {
+                assert!(!fault.message.is_empty() && !fault.message.contains(['\n', '\u{1b}']), "{fault:?}");
+                assert!(fault.message.len() < 16 * 1024, "{} bytes", fault.message.len());
+                assert!(fault.line.is_none_or(|line| (1..=text.lines().count() + 1).contains(&line)), "{fault:?}");
+            }
+            return;
+        }
+    };
+    assert_eq!(validate::validate(&spec), [] as [String; 0]);
+    assert!(Version::parse(&spec.cdi_version).is_some_and(|version| minimum_version(&spec) <= version));
+    advice::warnings(&spec);
+    for spec in [spec.clone(), at_minimum_version(spec.clone())] {
+        for written in [to_json(&spec), to_yaml(&spec)] {
+            assert_eq!(cdi::parse(&written).as_ref(), Ok(&spec), "{written}");
+        }
+    }
+    for mut edits in spec.devices.into_iter().map(|device| device.container_edits).chain([spec.container_edits]) {
+        rootfs::absorb(&mut edits, Vendors::known());
+        let once = edits.clone();
+        assert!(rootfs::absorb(&mut edits, Vendors::known()).is_nothing());
+        assert_eq!(once, edits, "what is taken out is taken out at once");
+    }
+}
+
+/// A name per line: what is read is written the same, in annotations too.
+pub(super) fn names(data: &[u8]) {
+    let Some(text) = text(data) else { return };
+    for line in text.lines() {
+        if let Ok(name) = line.parse::<QualifiedName>() {
+            assert_eq!(name.to_string(), line);
+            assert_eq!(name.kind().device(name.device()).as_ref(), Ok(&name));
+        }
+        if let Ok(kind) = line.parse::<Kind>() {
+            assert_eq!(kind.to_string(), line);
+        }
+        if let Some(version) = Version::parse(line) {
+            assert_eq!(Version::parse(&version.to_string()), Some(version));
+        }
+        let devices: Vec<&str> = line.split(',').collect();
+        let (plugin, id) = line.split_once('/').unwrap_or((line, "0"));
+        let mut annotated = BTreeMap::new();
+        match annotations::update(&mut annotated, plugin, id, &devices) {
+            Ok(()) => {
+                let asked = annotations::parse(&annotated, annotations::PREFIX).expect("what is written is read back");
+                assert_eq!(asked.devices.iter().map(ToString::to_string).collect::<Vec<_>>(), devices);
+            }
+            Err(_) => assert!(annotated.is_empty()),
+        }
+    }
+}

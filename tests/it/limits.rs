@@ -1,0 +1,189 @@
+//! Files that are made to cost: the programs come to an end with little memory and little time, and say what is wrong.
+//!
+//! A debug build gets ten times what it takes. `ulimit` ends what goes beyond: by a signal, which no row expects.
+
+use std::fs::File;
+use std::process::{Command, Output};
+
+use gpu_runc::ldcache::{Cache, Library, Processors};
+
+use crate::scratch::Scratch;
+
+const GPU_RUNC: &str = env!("CARGO_BIN_EXE_gpu-runc");
+const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
+const MIB: usize = 1 << 20;
+/// More levels than any stack has room for.
+const DEEP: usize = 200_000;
+const DEVICE: &str =
+    r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"0","containerEdits":{"env":["GOT=it"]}}]}"#;
+
+/// Runs a program with so much address space and twenty seconds of processor time.
+fn limited(scratch: &Scratch, mebibytes: usize, program: &str, args: &[&str]) -> Output {
+    let limits = format!("ulimit -v {} && ulimit -t 20 && exec \"$@\"", mebibytes << 10);
+    let mut command = Command::new("sh");
+    command.args(["-c", &limits, "sh", program]).args(args).current_dir(scratch.path(""));
+    command.env("GPU_RUNC_CONFIG", scratch.path("gpu-runc.toml")).output().unwrap()
+}
+
+fn machine() -> Scratch {
+    let scratch = Scratch::new();
+    let dirs = scratch.text("cdi");
+    scratch.write(
+        "gpu-runc.toml",
+        &format!(
+            "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n[inject]\ngenerate = \"never\"\n"
+        ),
+    );
+    scratch.write("cdi/nvidia.json", DEVICE);
+    scratch
+}
+
+fn deep(open: &str, close: &str, levels: usize) -> String {
+    open.repeat(levels) + &close.repeat(levels)
+}
+
+/// Aliases of aliases: a few lines that stand for more than memory holds.
+fn bomb(first: &str) -> String {
+    let mut text = format!("{first}a0: &a0 [x, x]\n");
+    for level in 1..40 {
+        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 8].join(", ")));
+    }
+    text
+}
+
+#[test]
+fn a_start_costs_no_more_than_its_configuration_is_large() {
+    let asked = |value: &str| format!(r#"{{"process":{{"env":["NVIDIA_VISIBLE_DEVICES={value}"]}}}}"#);
+    for (what, config, mebibytes, outcome) in [
+        (
+            "a variable of 100 MB beside a request",
+            format!(r#"{{"process":{{"env":["NVIDIA_VISIBLE_DEVICES=0","A={}"]}}}}"#, "x".repeat(100 * MIB)),
+            700,
+            Ok("GOT=it"),
+        ),
+        (
+            "levels without end",
+            format!(r#"{{"process":{{"env":["NVIDIA_VISIBLE_DEVICES=0"]}},"x":{}}}"#, deep("[", "]", DEEP)),
+            100,
+            Ok("GOT=it"),
+        ),
+        (
+            "levels of something that is read",
+            format!(r#"{{"annotations":{}}}"#, deep("{\"a\":", "}", DEEP)),
+            100,
+            Err("not valid JSON"),
+        ),
+        (
+            "mounts by the thousand",
+            format!(r#"{{"mounts":[{}{{}}]}}"#, r#"{"destination":"/a"},"#.repeat(20_000)),
+            200,
+            Ok(""),
+        ),
+        ("a list of a megabyte", asked(&",".repeat(MIB)), 100, Err("longer than 64 KiB")),
+        ("a range of all numbers", asked("0-4294967295"), 100, Err("more than 1024 devices")),
+        ("many ranges", asked(&"0-1023,".repeat(1000)), 100, Err("1000")),
+        (
+            "levels in a request",
+            format!(r#"{{"annotations":{{"gpu-runc/gpus":"{}"}}}}"#, deep("[", "]", 30_000)),
+            100,
+            Err("gpu-runc/gpus"),
+        ),
+    ] {
+        let scratch = machine();
+        scratch.write("config.json", &config);
+        let output = limited(&scratch, mebibytes, GPU_RUNC, &["create", "c"]);
+        let (after, said) = (scratch.read("config.json"), String::from_utf8_lossy(&output.stderr));
+        match outcome {
+            Ok("") => assert!(output.status.success() && after == config, "{what}: {:?} {said}", output.status),
+            Ok(part) => assert!(output.status.success() && after.contains(part), "{what}: {:?} {said}", output.status),
+            Err(part) => {
+                assert!(output.status.code() == Some(1) && said.contains(part), "{what}: {:?} {said}", output.status);
+                assert!(said.len() < 64 * 1024 && after == config, "{what}: {} bytes", said.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn an_endless_configuration_is_not_read() {
+    let scratch = machine();
+    File::create(scratch.path("config.json")).unwrap().set_len(300 << 20).unwrap();
+    let output = limited(&scratch, 100, GPU_RUNC, &["create", "c"]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("larger than 256 MiB"), "{output:?}");
+}
+
+#[test]
+fn cdi_files_that_are_made_to_cost_take_nothing_from_a_good_one() {
+    let scratch = machine();
+    scratch.write("config.json", r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]}}"#);
+    let header = "cdiVersion: 0.3.0\nkind: nvidia.com/gpu\ndevices:\n";
+    scratch.write("cdi/bomb.yaml", &bomb(header));
+    scratch.write("cdi/deep.yaml", &format!("{header}- name: {}\n", deep("[", "]", DEEP)));
+    scratch.write("cdi/steps.yaml", &format!("{header}{}x: y\n", "- ".repeat(DEEP)));
+    scratch.write("cdi/deep.json", &format!(r#"{{"cdiVersion":"0.3.0","devices":{}}}"#, deep("[", "]", DEEP)));
+    scratch.write("cdi/long.yaml", &format!("{header}- name: {}\n", "x".repeat(3 * MIB)));
+    scratch.write("cdi/huge.json", &format!("cdiVersion: {}\n", "x".repeat(100 * MIB)));
+    let output = limited(&scratch, 200, GPU_RUNC, &["create", "c"]);
+    assert!(output.status.success() && scratch.read("config.json").contains("GOT=it"), "{output:?}");
+    for (name, part) in [
+        ("bomb.yaml", "unknown field"),
+        ("deep.yaml", "cdi/deep.yaml"),
+        ("steps.yaml", "cdi/steps.yaml"),
+        ("deep.json", "cdi/deep.json"),
+        ("long.yaml", "cdi/long.yaml"),
+        ("huge.json", "larger than 8 MiB"),
+    ] {
+        let output = limited(&scratch, 300, CTK, &["cdi", "validate", &format!("cdi/{name}")]);
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.code() == Some(1) && said.contains(part), "{name}: {:?} {said}", output.status);
+        assert!(said.len() < 16 * 1024, "{name}: {} bytes", said.len());
+    }
+}
+
+#[test]
+fn files_that_a_person_names_are_read_within_bounds() {
+    let scratch = machine();
+    scratch.write("bomb.yaml", &bomb("services: {a: {gpus: all}}\n"));
+    scratch.write("deep.yaml", &format!("services: {}\n", deep("[", "]", DEEP)));
+    scratch.write("deep.toml", &format!("runtimes = {}\n", deep("[", "]", DEEP)));
+    scratch.write("deep.json", &format!("{{\"runtimes\": {}}}\n", deep("{\"a\":", "}", DEEP)));
+    scratch.write("tables.toml", &format!("[{}a]\n", "a.".repeat(DEEP)));
+    for args in [
+        ["compose", "bomb.yaml"].as_slice(),
+        &["compose", "deep.yaml"],
+        &["compose", "/dev/zero"],
+        &["config", "check", "deep.toml"],
+        &["config", "check", "tables.toml"],
+        &["config", "check", "/dev/zero"],
+        &["config", "import", "deep.toml"],
+        &["config", "import", "tables.toml"],
+        &["runtime", "configure", "--dry-run", "--runtime-path", "/x", "--engine", "docker", "--config", "deep.json"],
+        &["runtime", "configure", "--dry-run", "--runtime-path", "/x", "--engine", "docker", "--config", "/dev/zero"],
+        &["runtime", "configure", "--unconfigure", "--dry-run", "--engine", "containerd", "--config", "deep.toml"],
+        &["runtime", "configure", "--unconfigure", "--dry-run", "--engine", "containerd", "--config", "tables.toml"],
+    ] {
+        let output = limited(&scratch, 300, CTK, args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.len() < 4096, "{args:?}: {:?} {said}", output.status);
+    }
+}
+
+/// As large as is read of an image, and every entry for another made-up processor.
+#[test]
+fn a_cache_of_an_image_costs_no_more_than_it_is_large() {
+    let begun = std::time::Instant::now();
+    let names: Vec<String> = (0..200_000).map(|number| format!("{number:x}")).collect();
+    let mut cache = Cache::default();
+    cache.libraries = names
+        .iter()
+        .map(|name| Library {
+            processors: Processors::Named(name.into()),
+            ..Library::new(0x0303, "libx.so.1", "/libx.so.1")
+        })
+        .collect();
+    let bytes = cache.to_bytes();
+    assert!(bytes.len() < 16 * MIB);
+    let read = Cache::parse(&bytes).unwrap();
+    assert_eq!(read.to_bytes(), bytes);
+    assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
