@@ -83,6 +83,14 @@ fn a_start_costs_no_more_than_its_configuration_is_large() {
         ("a range of all numbers", asked("0-4294967295"), 100, Err("more than 1024 devices")),
         ("many ranges", asked(&"0-1023,".repeat(1000)), 100, Err("1000")),
         (
+            "ranges of millions",
+            asked(
+                &(0..6000).map(|step| format!("{}-{},", step << 10, (step << 10) + 1023)).collect::<String>()[..60_000],
+            ),
+            100,
+            Err("more than 1024 devices"),
+        ),
+        (
             "levels in a request",
             format!(r#"{{"annotations":{{"gpu-runc/gpus":"{}"}}}}"#, deep("[", "]", 30_000)),
             100,
