@@ -35,11 +35,11 @@ impl Inherited {
 /// What the runtime that containers get by default says beyond its program, or runc where that is another shim's: a cluster
 /// whose runc has `SystemdCgroup` breaks with a runtime that has not. From the first of the `sources` that has it.
 pub(super) fn inherited(sources: &[Option<&str>], own: &str) -> Inherited {
-    let found = |source: &Option<&str>| {
-        let document = Document::parse(Path::new(""), (*source)?).ok()?;
+    let found = |source: &str| {
+        let document = Document::parse(Path::new(""), source).ok()?;
         PLUGINS.iter().find_map(|plugin| of_plugin(&document, plugin, own))
     };
-    sources.iter().find_map(found).unwrap_or_default()
+    sources.iter().copied().flatten().find_map(found).unwrap_or_default()
 }
 
 fn of_plugin(document: &Document<'_>, plugin: &str, own: &str) -> Option<Inherited> {

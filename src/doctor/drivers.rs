@@ -15,7 +15,7 @@ const WHY: &str = "the host's driver is the one thing that gpu-runc needs";
 
 /// A finding for every vendor that has devices, hardware, or a driver here.
 pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
-    let mut findings: Vec<Finding> = subject.devices.iter().flat_map(of_vendor).collect();
+    let mut findings: Vec<Finding> = subject.devices.iter().filter_map(of_vendor).collect();
     for (vendor, version) in idle(subject)? {
         findings.push(Finding::warn(
             format!("{}: version {} is loaded and has no device", vendor.name, Plain(&version)),

@@ -40,7 +40,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
             let needed = nodes.values().copied().filter(|node| !is_optional(node, devices.vendor, subject.host));
             let sorted = sorted(needed, subject.host)?;
             let bare = items.iter().filter(|item| !item.nodes.iter().any(|path| is_described(path, &nodes)));
-            let unmade = bare.flat_map(|item| item.nodes.first().cloned()).collect();
+            let unmade = bare.filter_map(|item| item.nodes.first().cloned()).collect();
             findings.push(judged(devices, &Sorted { unmade, ..sorted }));
         }
     }

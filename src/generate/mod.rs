@@ -13,6 +13,7 @@ mod nodes;
 pub use classes::Chosen;
 pub use inventory::{Item, inventory};
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Mount, Spec, write};
@@ -149,7 +150,7 @@ pub fn devices(
 }
 
 fn described(name: String, edits: ContainerEdits) -> crate::cdi::Device {
-    crate::cdi::Device { name, annotations: Default::default(), container_edits: in_order(edits) }
+    crate::cdi::Device { name, annotations: BTreeMap::new(), container_edits: in_order(edits) }
 }
 
 /// `edits` with each node, each mount and each group once, in order.

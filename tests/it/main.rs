@@ -10,7 +10,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
-    clippy::needless_pass_by_value,
+    clippy::pedantic,
     reason = "tests make their own world, and fail by panicking"
 )]
 

@@ -264,7 +264,7 @@ fn walk(folder: &Path, suffix: &str, found: &mut Vec<PathBuf>) {
                 walk(&entry.path(), suffix, found);
             }
             Ok(kind) if kind.is_file() && entry.file_name().to_string_lossy().ends_with(suffix) => {
-                found.push(entry.path())
+                found.push(entry.path());
             }
             _ => {}
         }
