@@ -150,7 +150,7 @@ pub fn uninstall(node: &Node, longest: Duration, tell: &mut dyn FnMut(&str)) -> 
 /// Gives the engine its files back where a change of them was not finished. It is made anew after that, and the restart is owed.
 fn recover(node: &Node, tell: &mut dyn FnMut(&str)) -> Result<()> {
     let Some(journal) = node.journal()? else { return Ok(()) };
-    for step in node.take_back(&journal)? {
+    for step in take_back(&journal)? {
         tell(&step.to_string());
         act::take(&step, node)?;
     }
@@ -253,16 +253,16 @@ impl Node {
         };
         Journal::parse(&bytes).ok_or_else(damaged).map(Some)
     }
+}
 
-    fn take_back(&self, journal: &Journal) -> Result<Vec<Step<'static>>> {
-        let mut now = Vec::new();
-        for change in &journal.changes {
-            now.push(configure::place::read(&change.path)?);
-        }
-        let text =
-            |change: &Change| now.iter().find(|file| file.path == change.path).and_then(|file| file.text.clone());
-        Ok(steps::take_back(journal, &text))
+/// The steps that put back what `journal` says was there.
+fn take_back(journal: &Journal) -> Result<Vec<Step<'static>>> {
+    let mut now = Vec::new();
+    for change in &journal.changes {
+        now.push(configure::place::read(&change.path)?);
     }
+    let text = |change: &Change| now.iter().find(|file| file.path == change.path).and_then(|file| file.text.clone());
+    Ok(steps::take_back(journal, &text))
 }
 
 impl Journal {

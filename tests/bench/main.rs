@@ -16,6 +16,8 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::manual_midpoint,
     reason = "a measurement that cannot be made stops here"
 )]
 

@@ -84,7 +84,8 @@ fn holds(found: impl Fn(&Files) -> Found, before: &[(&str, &str)]) -> Vec<Files>
     let is_clean = matches!(decide(&found(&before), NAME, None), Ok(plan) if plan.changes.is_empty());
     let mut between = Vec::new();
     for is_default in [false, true] {
-        let runtime = Runtime { name: NAME.to_owned(), path: "/usr/bin/gpu-runc".to_owned(), is_default };
+        let (name, path) = (NAME.to_owned(), "/usr/bin/gpu-runc".to_owned());
+        let runtime = Runtime { name, path, is_default, takes_annotations: is_default };
         let Ok(plan) = decide(&found(&before), NAME, Some(&runtime)) else { continue };
         let after = made(&before, &plan);
         let again = decide(&found(&after), NAME, Some(&runtime)).expect("what is written is read back");

@@ -46,7 +46,11 @@ pub(super) fn container(data: &[u8]) {
                 let path = args.first().cloned().unwrap_or_default();
                 view.hooks.push(HookView { stage: "prestart".into(), index: view.hooks.len(), path, args });
             }
-            Some(("/", _)) => view.mounts.push(MountView { destination: line.into(), source: "/dev/null".into() }),
+            Some(("/", _)) => view.mounts.push(MountView {
+                destination: line.into(),
+                source: "/dev/null".into(),
+                ..MountView::default()
+            }),
             _ => view.env.push(line.into()),
         }
     }
