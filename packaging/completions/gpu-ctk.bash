@@ -445,7 +445,7 @@ _gpu__ctk() {
             return 0
             ;;
         gpu__ctk__subcmd__cdi__subcmd__validate)
-            opts="-h -V --spec-dir --help --version"
+            opts="-h -V --json --spec-dir --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -69,6 +69,7 @@ complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_sub
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -s V -l version -d 'Print version'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from validate" -l spec-dir -d 'Look here for CDI files instead of in the configured directories; the last one counts most' -r -F
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from validate" -l json -d 'Print JSON'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from validate" -s h -l help -d 'Print help'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from validate" -s V -l version -d 'Print version'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from resolve" -l spec-dir -d 'Look here for CDI files instead of in the configured directories; the last one counts most' -r -F

@@ -90,6 +90,7 @@ all\:"Every name that containers can ask for"))' \
 (validate)
 _arguments "${_arguments_options[@]}" : \
 '*--spec-dir=[Look here for CDI files instead of in the configured directories; the last one counts most]:DIR:_files' \
+'--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
 '-V[Print version]' \

@@ -83,43 +83,89 @@ fn devices(registry: &Registry) -> Vec<Listed<'_>> {
     registry.kinds().into_iter().flat_map(of_kind).collect()
 }
 
+/// What is to be said of a file.
+struct Verdict {
+    file: PathBuf,
+    /// Kind, number of devices and version of a good one.
+    good: Option<(String, usize, String)>,
+    faults: Vec<(Option<usize>, String)>,
+    warnings: Vec<String>,
+}
+
 /// Prints what is wrong with each file, all of it. Exit status 1 if anything is.
-pub(super) fn validate(config: &Config, files: &[PathBuf]) -> Result<ExitCode> {
-    let mut is_good = true;
-    for file in files {
-        is_good &= verdict(file);
-    }
-    if files.is_empty() {
+pub(super) fn validate(config: &Config, files: &[PathBuf], json: bool) -> Result<ExitCode> {
+    let verdicts: Vec<Verdict> = if files.is_empty() {
         let registry = Registry::load_all(&config.cdi.spec_dirs);
-        for spec in registry.files().filter_map(|file| Some((registry.path(file), registry.spec(file)?))) {
-            praise(spec.0, spec.1);
-        }
-        for problem in registry.problems() {
-            is_good = false;
-            print(&format!("{}\n", Error::from(problem.clone())));
-        }
-    }
+        let good = registry.files().filter_map(|file| Some(Verdict::of(registry.path(file), registry.spec(file)?)));
+        good.chain(registry.problems().iter().cloned().map(|problem| Verdict::from(Error::from(problem)))).collect()
+    } else {
+        files.iter().map(|file| judged(file)).collect()
+    };
+    let is_good = verdicts.iter().all(|verdict| verdict.faults.is_empty());
+    print(&if json {
+        format!("{:#}\n", json!(verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>()))
+    } else {
+        verdicts.iter().map(Verdict::to_text).collect()
+    });
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Prints whether the text of `file` is good.
-fn verdict(file: &Path) -> bool {
-    let judged = named::read(file).map_err(|error| error.to_string()).and_then(|text| {
-        let fault = |Fault { line, message }| Error::Cdi { path: file.to_owned(), line, message }.to_string();
-        cdi::parse(&text).map_err(|faults| faults.into_iter().map(fault).collect::<Vec<_>>().join("\n"))
-    });
-    match &judged {
-        Ok(spec) => praise(file, spec),
-        Err(faults) => print(&format!("{faults}\n")),
+/// What is to be said of the text of `file`.
+fn judged(file: &Path) -> Verdict {
+    let wrong = |faults| Verdict { file: file.to_owned(), good: None, faults, warnings: Vec::new() };
+    match named::read(file).map(|text| cdi::parse(&text)) {
+        Ok(Ok(spec)) => Verdict::of(file, &spec),
+        Ok(Err(faults)) => wrong(faults.into_iter().map(|Fault { line, message }| (line, message)).collect()),
+        Err(error) => wrong(vec![(None, error.to_string())]),
     }
-    judged.is_ok()
 }
 
-fn praise(file: &Path, spec: &Spec) {
-    let count = spec.devices.len();
-    print(&format!("{}: valid: {} with {count} devices, CDI {}\n", file.display(), spec.kind, spec.cdi_version));
-    for warning in cdi::advice::warnings(spec) {
-        print(&format!("{}: warning: {warning}\n", file.display()));
+impl Verdict {
+    fn of(file: &Path, spec: &Spec) -> Self {
+        let good = Some((spec.kind.to_string(), spec.devices.len(), spec.cdi_version.clone()));
+        let warnings = cdi::advice::warnings(spec).iter().map(ToString::to_string).collect();
+        Verdict { file: file.to_owned(), good, faults: Vec::new(), warnings }
+    }
+
+    fn to_text(&self) -> String {
+        let file = self.file.display();
+        let good = self
+            .good
+            .iter()
+            .map(|(kind, count, version)| format!("{file}: valid: {kind} with {count} devices, CDI {version}\n"));
+        let faults = self.faults.iter().map(|(line, message)| {
+            // What cannot be read names its file itself.
+            let is_named = message.contains(&*self.file.to_string_lossy());
+            match line {
+                Some(line) => format!("{file}:{line}: {message}\n"),
+                None if is_named => format!("{message}\n"),
+                None => format!("{file}: {message}\n"),
+            }
+        });
+        let warnings = self.warnings.iter().map(|warning| format!("{file}: warning: {warning}\n"));
+        good.chain(faults).chain(warnings).collect()
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let fault = |(line, message): &(Option<usize>, String)| json!({"line": line, "message": message});
+        let (kind, devices, version) = self
+            .good
+            .clone()
+            .map_or((None, None, None), |(kind, devices, version)| (Some(kind), Some(devices), Some(version)));
+        json!({
+            "file": self.file, "valid": self.faults.is_empty(), "kind": kind, "devices": devices, "cdiVersion": version,
+            "faults": self.faults.iter().map(fault).collect::<Vec<_>>(), "warnings": self.warnings,
+        })
+    }
+}
+
+impl From<Error> for Verdict {
+    fn from(error: Error) -> Self {
+        let (file, fault) = match error {
+            Error::Cdi { path, line, message } => (path, (line, message)),
+            error => (PathBuf::new(), (None, error.to_string())),
+        };
+        Verdict { file, good: None, faults: vec![fault], warnings: Vec::new() }
     }
 }
 
@@ -133,6 +179,9 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
     let granted = grant(&request, config, Vendors::with(&config.vendor)?)?;
     for note in &granted.notes {
         eprintln!("gpu-ctk: {note}");
+    }
+    for line in granted.work.lines() {
+        eprintln!("gpu-ctk: beside that, in the container's root: {line}");
     }
     print(&format!("{:#}\n", json!(granted.edits)));
     Ok(ExitCode::SUCCESS)

@@ -84,6 +84,9 @@ enum CdiCommand {
     Validate {
         /// The files; without any, those of the spec directories
         files: Vec<PathBuf>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         dirs: SpecDirs,
     },
@@ -134,7 +137,9 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Cdi(CdiCommand::Generate(generate)) => generate.run(&config?),
         Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&dirs.in_place(config?), verbose, json),
-        Command::Cdi(CdiCommand::Validate { files, dirs }) => cdi::validate(&dirs.in_place(config?), &files),
+        Command::Cdi(CdiCommand::Validate { files, json, dirs }) => {
+            cdi::validate(&dirs.in_place(config?), &files, json)
+        }
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
         Command::List(list) => list.run(&config?),
         Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),

@@ -73,6 +73,11 @@ fn validation_tells_every_fault_of_every_file() {
         assert!(out.contains(part), "{part} is missing from\n{out}");
     }
     assert_eq!(said(&ctk(host.path(), &["cdi", "validate", "cdi/nvidia.json"])).0, Some(0));
+    let (code, out, _) = said(&ctk(host.path(), &["cdi", "validate", "--json"]));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    let verdicts: Vec<_> = report.as_array().unwrap().iter().map(|verdict| verdict["valid"].as_bool()).collect();
+    assert_eq!((code, verdicts), (Some(1), vec![Some(true), Some(false)]), "{out}");
+    assert_eq!((&report[0]["devices"], &report[1]["faults"][0]["line"]), (&json!(3), &json!(7)), "{out}");
     let (code, out, _) = said(&ctk(host.path(), &["cdi", "validate"]));
     assert!(code == Some(1) && out.contains("nvidia.json: valid") && out.contains("bad.yaml:7: "), "{out}");
 }
