@@ -187,6 +187,10 @@ mod tests {
         }
         assert!(work(&["disable-device-node-modification"]).has_params);
         assert!(work(&["update-application-profile"]).has_profile);
+        assert!(
+            work(&["disable-device-node-modification", "--debug", "-q"]).has_params,
+            "the program's flags stand anywhere"
+        );
         let with_spec = parse(&["update-ldcache", "--container-spec", "/b/config.json"]);
         assert_eq!(with_spec, Ok(Meaning::Work(Work::default(), Some("/b/config.json".to_owned()))));
         for (args, name) in [(&["future-hook", "--x"][..], "future-hook"), (&[], ""), (&["--debug"], "")] {
