@@ -102,7 +102,7 @@ fn without_runtime(root: &File, name: &str) -> Result<String> {
 /// The root file's text without anything of ours. An error where that would leave a default that is no runtime.
 fn without(root: &File, drop_in: &File, name: &str) -> Result<String> {
     let text = without_runtime(root, name)?;
-    let text = Document::parse(&root.path, &text)?.without_element("imports", &drop_in.path.to_string_lossy())?;
+    let text = Document::parse(&root.path, &text)?.without_element("imports", &drop_in.path.to_string_lossy());
     let document = Document::parse(&root.path, &text)?;
     for plugin in PLUGINS {
         let table = ["plugins", plugin, "containerd"];

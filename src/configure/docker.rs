@@ -45,6 +45,9 @@ pub(super) fn plan(file: &File, name: &str, runtime: Option<&Runtime>) -> Result
 fn with(text: &str, runtime: &Runtime) -> std::result::Result<String, String> {
     let (name, path) = (runtime.name.as_str(), quoted(&runtime.path));
     let entry = [RUNTIMES, name];
+    // Looked at whether it is to change or not: what could not be taken out again is not put in.
+    members::find(text, &[DEFAULT])?;
+    members::find(text, &[RUNTIMES, name, WAS])?;
     let mut text = match (members::find(text, &[RUNTIMES])?, members::find(text, &entry)?) {
         (None, _) => members::with(text, &[], RUNTIMES, &format!("{{{}: {{\"path\": {path}}}}}", quoted(name)))?,
         (Some(_), None) => members::with(text, &[RUNTIMES], name, &format!("{{\"path\": {path}}}"))?,
@@ -178,6 +181,7 @@ mod tests {
             ("{\n \"a\": 1,\n}", "/etc/docker/daemon.json:3: trailing comma"),
             ("[]", "/etc/docker/daemon.json:1: invalid type"),
             (r#"{"Runtimes": {}}"#, "\"Runtimes\" is spelled differently"),
+            (r#"{"Default-runtime": "x"}"#, "\"Default-runtime\" is spelled differently"),
             (r#"{"runtimes": []}"#, "no object; nothing was changed"),
         ] {
             let file = File { path: "/etc/docker/daemon.json".into(), text: Some(text.to_owned()) };

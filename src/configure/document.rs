@@ -150,16 +150,17 @@ impl<'a> Document<'a> {
     }
 
     /// The text without the last or only string `value` of that list, or without the list if we made it.
-    pub(super) fn without_element(&self, key: &str, value: &str) -> Result<String> {
-        let elements = self.strings(&[key])?;
+    pub(super) fn without_element(&self, key: &str, value: &str) -> String {
+        // What is no such list was never added to.
+        let elements = self.strings(&[key]).unwrap_or_default();
         let Some(index) = elements.iter().position(|(element, _)| *element == value) else {
-            return Ok(self.text.to_owned());
+            return self.text.to_owned();
         };
-        let Some(span) = elements.get(index).map(|(_, span)| span.clone()) else { return Ok(self.text.to_owned()) };
+        let Some(span) = elements.get(index).map(|(_, span)| span.clone()) else { return self.text.to_owned() };
         if let Some(list) = self.get(&[key]).filter(|_| elements.len() == 1) {
             let without = self.without_line(list.span());
             if without != self.text {
-                return Ok(without);
+                return without;
             }
         }
         let start = index.checked_sub(1).and_then(|before| elements.get(before)).map(|(_, before)| before.end);
@@ -168,7 +169,7 @@ impl<'a> Document<'a> {
             (None, Some((_, next))) => span.start..next.start,
             (None, None) => span,
         };
-        Ok(spliced(self.text, range, ""))
+        spliced(self.text, range, "")
     }
 
     fn is_header(&self, span: &Range<usize>) -> bool {
@@ -296,9 +297,16 @@ mod tests {
         ] {
             let given = document(text).with_element("i", "us").unwrap();
             assert_eq!(given, with);
-            assert_eq!(document(&given).without_element("i", "us").unwrap(), text);
+            assert_eq!(document(&given).without_element("i", "us"), text);
         }
-        let first = document("i = [\"us\",\n 'b']").without_element("i", "us").unwrap();
+        for other in ["i = 2\n", "i = [\"us\", 2]\n"] {
+            assert_eq!(
+                document(other).without_element("i", "us"),
+                other,
+                "nothing of ours is in what is no list of texts"
+            );
+        }
+        let first = document("i = [\"us\",\n 'b']").without_element("i", "us");
         assert_eq!(first, "i = ['b']");
         let wrong = document("\ni = 1").with_element("i", "us").unwrap_err().to_string();
         assert!(wrong.starts_with("f:2: i is no list of strings"), "{wrong}");
