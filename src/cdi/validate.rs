@@ -3,6 +3,8 @@
 //! Pure. Judges as the Go reference library does and keeps its key phrases, which people search for; what that library lets
 //! pass is [`super::advice`]'s. Source: CDI pkg/cdi, validate and container-edits.
 
+use std::collections::BTreeMap;
+
 use super::name;
 use super::spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 use super::version::Need;
@@ -146,12 +148,17 @@ fn check_net_device(net: &NetDevice) -> Result<(), String> {
 /// Net devices that share a `key`, with their other names.
 fn duplicate<'a>(list: &'a [NetDevice], what: &str, key: impl Fn(&'a NetDevice) -> (&'a str, &'a str)) -> Vec<String> {
     let mut problems = Vec::new();
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (index, net) in list.iter().enumerate() {
         let (this, other) = key(net);
-        let earlier = list.iter().take(index).map(&key).find(|(earlier, _)| !this.is_empty() && *earlier == this);
-        if let Some((_, first)) = earlier {
+        if this.is_empty() {
+            continue;
+        }
+        if let Some(first) = seen.get(this) {
             let (this, first, other) = (Quoted(this), Quoted(first), Quoted(other));
             problems.push(format!("netDevices[{index}]: duplicate {what} {this} with names {first} and {other}"));
+        } else {
+            seen.insert(this, other);
         }
     }
     problems
