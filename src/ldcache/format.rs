@@ -21,7 +21,8 @@ const NAMED: u64 = 1 << 62;
 const MOST: usize = 1 << 20;
 
 impl<'a> Cache<'a> {
-    /// Reads a cache. `None` for what is none, is cut off, or is of a machine of the other byte order.
+    /// Reads a cache. `None` for what is none, is cut off, says the same bytes over and over, or is of a machine of the other byte
+    /// order.
     pub fn parse(bytes: &'a [u8]) -> Option<Self> {
         let bytes = current_format(bytes)?;
         const BIG_ENDIAN: u8 = 3;
@@ -58,7 +59,15 @@ impl<'a> Cache<'a> {
                 processors,
             })
         };
-        let libraries = (0..count).map(library).collect::<Option<_>>()?;
+        // Entries may share a text, but a file in which they come to much more than it holds is made to be multiplied.
+        let (mut libraries, mut left) = (Vec::new(), bytes.len().checked_mul(4)?);
+        for index in 0..count {
+            let library = library(index)?;
+            left = left.checked_sub(library.name.len() + library.path.len())?;
+            libraries.push(library);
+        }
+        // Their order has no meaning.
+        sections.sort_by_key(|(tag, _)| *tag);
         Some(Cache { libraries, sections })
     }
 
@@ -160,7 +169,9 @@ fn extension_of(bytes: &[u8], at: usize) -> Option<Vec<(u32, &[u8])>> {
         let content = bytes.get(start..start.checked_add(number(section, 12)?)?)?;
         Some((u32::try_from(number(section, 0)?).ok()?, content))
     };
-    (0..number(extension, 4)?).map(section).collect()
+    let sections: Vec<(u32, &[u8])> = (0..number(extension, 4)?).map(section).collect::<Option<_>>()?;
+    let length: usize = sections.iter().map(|(_, content)| content.len()).sum();
+    (length <= bytes.len()).then_some(sections)
 }
 
 fn extension_bytes(at: usize, sections: &[(u32, Cow<'_, [u8]>)]) -> Vec<u8> {
@@ -216,6 +227,40 @@ mod tests {
         behind_the_old_one.resize(32, 0);
         behind_the_old_one.extend(cache().to_bytes());
         assert_eq!(Cache::parse(&behind_the_old_one), Some(cache()));
+    }
+
+    #[test]
+    fn a_file_whose_parts_lie_upon_each_other_is_no_cache() {
+        let path = format!("/{}", "x".repeat(4000));
+        let library = |name: &'static str| super::super::Library::new(0x0303, name, path.clone());
+        let few = Cache { libraries: vec![library("liba.so.1")], sections: vec![(7, b"abc"[..].into())] };
+        let mut bytes = few.to_bytes();
+        assert_eq!(Cache::parse(&bytes), Some(few));
+        // The same entry again and again, in place of the texts between it and the last of them.
+        let first = bytes[HEADER..HEADER + ENTRY].to_vec();
+        let moved = 1000 * ENTRY;
+        let mut entry = first.clone();
+        for at in [4, 8] {
+            let place = u32::from_le_bytes(first[at..at + 4].try_into().unwrap()) + u32::try_from(moved).unwrap();
+            entry[at..at + 4].copy_from_slice(&place.to_le_bytes());
+        }
+        bytes.splice(HEADER..HEADER + ENTRY, entry.repeat(1001));
+        bytes[32..36].fill(0);
+        bytes[20..24].copy_from_slice(&2_u32.to_le_bytes());
+        assert_eq!(Cache::parse(&bytes).map(|cache| cache.libraries.len()), Some(2));
+        bytes[20..24].copy_from_slice(&1001_u32.to_le_bytes());
+        assert_eq!(Cache::parse(&bytes), None);
+
+        let section = (7, Cow::Owned(vec![0; 1000]));
+        let bytes = Cache { libraries: vec![], sections: vec![section; 3] }.to_bytes();
+        assert!(Cache::parse(&bytes).is_some());
+        let mut upon = bytes.clone();
+        let at = bytes.len() - 3000 - 48;
+        for section in 0..3 {
+            upon[at + section * 16 + 8..][..4].copy_from_slice(&0_u32.to_le_bytes());
+            upon[at + section * 16 + 12..][..4].copy_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+        }
+        assert_eq!(Cache::parse(&upon), None);
     }
 
     #[test]
