@@ -62,7 +62,7 @@ impl fmt::Display for Grant {
 
 /// Names that were asked for and are not to be had.
 #[derive(Debug, PartialEq)]
-pub struct Missing(Vec<(String, Source)>);
+pub struct Missing<'a>(Vec<(String, &'a Source)>);
 
 /// Whether `request` may want `device` of `kind`: what the registry has to keep.
 pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
@@ -101,7 +101,7 @@ pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed], ve
 }
 
 /// Finds every wish of `request` in `registry`.
-pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Missing> {
+pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resolution, Missing<'a>> {
     let mut resolution = Resolution::default();
     let mut missing = Vec::new();
     let mut taken = Taken::default();
@@ -109,7 +109,7 @@ pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Mis
         match chosen(&ask.want, registry) {
             Ok(Choice::Devices(names)) => {
                 let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.parts);
-                missing.extend(absent.into_iter().map(|name| (name, ask.source.clone())));
+                missing.extend(absent.into_iter().map(|name| (name, &ask.source)));
                 resolution.grants.extend(Some(grant).filter(|grant| !grant.devices.is_empty()));
             }
             Ok(Choice::DriverOnly(kind)) => {
@@ -128,7 +128,7 @@ pub fn resolve(request: &Request, registry: &Registry) -> Result<Resolution, Mis
                 let names = names.join(", ");
                 resolution.notes.push(format!("{} asks for {names}, which this host has not", ask.source));
             }
-            Err(names) => missing.extend(names.into_iter().map(|name| (name, ask.source.clone()))),
+            Err(names) => missing.extend(names.into_iter().map(|name| (name, &ask.source))),
         }
     }
     if missing.is_empty() { Ok(resolution) } else { Err(Missing(missing)) }
@@ -249,7 +249,7 @@ fn of_kind(kind: &Kind, vendor: &Vendor, selection: &Selection, names: &[&str]) 
     }
 }
 
-impl Missing {
+impl Missing<'_> {
     /// The error that says who asked, which files are out of date (`stale`), what `everything` on this machine has in place of
     /// it, and what to do.
     pub fn explained(
@@ -262,7 +262,7 @@ impl Missing {
         let mut parts = Vec::new();
         let mut sources: Vec<&Source> = Vec::new();
         for (_, source) in &self.0 {
-            if !sources.contains(&source) {
+            if !sources.contains(source) {
                 sources.push(source);
             }
         }

@@ -49,7 +49,15 @@ fn gather_gpus(gathering: &mut Gathering<'_>, value: &str) -> Result<()> {
 
 fn parse(value: &str) -> std::result::Result<Vec<DeviceRequest>, String> {
     visible::check_length(value)?;
-    if value.trim_start().starts_with('[') { compose::parse(value) } else { Ok(vec![gpus::parse(value)?]) }
+    if !value.trim_start().starts_with('[') {
+        return Ok(vec![gpus::parse(value)?]);
+    }
+    let requests = compose::parse(value)?;
+    let count = |request: &DeviceRequest| usize::try_from(request.count).unwrap_or_default();
+    match requests.iter().map(count).fold(0, usize::saturating_add) {
+        0..=visible::MOST => Ok(requests),
+        _ => Err(format!("more than {} devices", visible::MOST)),
+    }
 }
 
 fn names_only(request: &DeviceRequest) -> std::result::Result<List, String> {

@@ -8,7 +8,7 @@ use std::num::IntErrorKind;
 
 use crate::error::Quoted;
 
-use super::visible::{self, List};
+use super::visible::{self, List, MOST};
 use super::{Selection, csv};
 
 /// A request for devices as `--gpus` and compose files make them.
@@ -37,7 +37,10 @@ impl DeviceRequest {
             0 => None,
             count => Some(usize::try_from(count).map_or(Selection::All, Selection::Count)),
         };
-        Ok(List { selection, ..List::default() })
+        match selection {
+            Some(Selection::Count(count)) if count > MOST => Err(format!("more than {MOST} devices")),
+            selection => Ok(List { selection, ..List::default() }),
+        }
     }
 }
 
@@ -198,6 +201,9 @@ mod tests {
         }
         let list = ids(&["acme.example/npu=0"]).list().unwrap();
         assert_eq!((list.names.len(), list.selection), (1, None));
+        for many in [1025, i64::MAX] {
+            assert_eq!(count(many).list().unwrap_err(), "more than 1024 devices");
+        }
         assert!(ids(&["0", ""]).list().unwrap_err().starts_with("an id of a device is empty"));
     }
 }

@@ -12,8 +12,8 @@ use super::Selection;
 
 /// The longest value that is read. A list of every device of the largest machines is far below it.
 pub(super) const LONGEST: usize = 64 * 1024;
-/// The most devices that one list may name.
-const MOST: usize = 1024;
+/// The most devices that one list may name, or count.
+pub(super) const MOST: usize = 1024;
 
 /// What a list names. Qualified names and the rest are wishes of their own.
 #[derive(Debug, Default, PartialEq)]

@@ -91,6 +91,30 @@ fn a_start_costs_no_more_than_its_configuration_is_large() {
             Err("more than 1024 devices"),
         ),
         (
+            "a billion devices",
+            r#"{"annotations":{"gpu-runc/gpus":"1000000000"}}"#.to_owned(),
+            100,
+            Err("more than 1024 devices"),
+        ),
+        (
+            "requests by the thousand",
+            format!(r#"{{"annotations":{{"gpu-runc/gpus":"[{}{{}}]"}}}}"#, "{},".repeat(20_000)),
+            100,
+            Err("more than 64 device requests"),
+        ),
+        (
+            "many counts",
+            format!(r#"{{"annotations":{{"gpu-runc/gpus":"[{}{{}}]"}}}}"#, r#"{\"count\":1024},"#.repeat(60)),
+            100,
+            Err("more than 1024 devices"),
+        ),
+        (
+            "a thousand devices of a request that is long",
+            format!(r#"{{"annotations":{{"gpu-runc/gpus":"[{}{{\"count\":1024}}]"}}}}"#, " ".repeat(60_000)),
+            100,
+            Err("unresolvable CDI devices"),
+        ),
+        (
             "levels in a request",
             format!(r#"{{"annotations":{{"gpu-runc/gpus":"{}"}}}}"#, deep("[", "]", 30_000)),
             100,
