@@ -117,6 +117,7 @@ pub(super) fn daemon_json(_: &Path) -> Vec<Vec<u8>> {
         "{\"runtimes\": {}, \"default-runtime\": \"runc\"}",
         "{\n\t\"runtimes\": {\n\t\t\"nvidia\": {\"path\": \"/n\", \"runtimeArgs\": []}\n\t}\n}",
         r#"{"runtimes": {"gpu-runc": {"path": "/old"}}, "default-runtime": "gpu-runc"}"#,
+        r#"{"runtimes": {"r": {}}, "Default-runtime": "gpu-runc"}"#,
     ])
 }
 
@@ -129,6 +130,7 @@ pub(super) fn containerd(_: &Path) -> Vec<Vec<u8>> {
         "imports = [] # none\n[crio.runtime]\ndefault_runtime = \"crun\"\n[crio.runtime.runtimes.crun]\nmonitor_path = \"/m\"\nallowed_annotations = [\n\"a\",\n]\n",
         "[engine]\nruntime_supports_json = [\"crun\", {append = true}]\n[engine.runtimes]\ncrun = ['/c']\n",
         "{{ template \"base\" . }}\n[plugins.x]\n",
+        "imports = 2\ndisabled_plugins = [\"cri\"]\n",
     ])
 }
 
