@@ -204,7 +204,8 @@ pub(super) fn block<'a>(text: &'a str, name: &str) -> Option<&'a str> {
 
 fn find(text: &str, name: &str) -> Option<Range<usize>> {
     let (first, last) = marks(name);
-    let start = text.match_indices(&first).map(|(at, _)| at).find(|at| {
+    // The last: half a block, which somebody left above, has no end of its own.
+    let start = text.rmatch_indices(&first).map(|(at, _)| at).find(|at| {
         let before = text.get(..*at).unwrap_or_default();
         before.is_empty() || before.ends_with('\n')
     })?;

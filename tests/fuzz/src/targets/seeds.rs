@@ -130,6 +130,7 @@ pub(super) fn containerd(_: &Path) -> Vec<Vec<u8>> {
         "imports = [] # none\n[crio.runtime]\ndefault_runtime = \"crun\"\n[crio.runtime.runtimes.crun]\nmonitor_path = \"/m\"\nallowed_annotations = [\n\"a\",\n]\n",
         "[engine]\nruntime_supports_json = [\"crun\", {append = true}]\n[engine.runtimes]\ncrun = ['/c']\n",
         "{{ template \"base\" . }}\n[plugins.x]\n",
+        "# >>> gpu-runc: added by gpu-ctk runtime configure",
         "imports = 2\ndisabled_plugins = [\"cri\"]\n",
     ])
 }
