@@ -2,6 +2,7 @@
 //!
 //! The tool, and not NVML: a static program loads no library, and a driver that hangs takes the child with it, not us.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ fn ask(rule: &Identify, host: &Host, patience: Duration) -> Result<Vec<Part>, St
     let program =
         rule.programs.iter().find(present).ok_or_else(|| format!("there is no {}", rule.programs.join(" or ")))?;
     let program = host.real(Path::new(program));
+    if std::io::stderr().is_terminal() {
+        eprintln!("gpu-ctk: asking {}, which may wake the devices …", program.display());
+    }
     let mut answers = Vec::new();
     for args in rule.questions {
         answers.push(program::answer(&program, args, patience)?);

@@ -95,13 +95,15 @@ pub(crate) fn measure(scratch: &Path, gpu_runc: &Path, hook: Option<&Path>) -> V
             }
         }
     }
-    println!("{:<64} {:>12} {:>12}", "runc run of a whole container", "median", "added");
-    let medians: Vec<f64> = times.into_iter().map(median).collect();
-    let row = |(way, median): (&Way, &f64)| {
-        println!("    {:<60} {median:>9.2} ms {:>9.2} ms", way.name, median - medians[0]);
-        json!({"case": way.name, "total_ms": median, "added_ms": median - medians[0]})
+    println!("{:<64} {:>12} {:>12} {:>12}", "runc run of a whole container", "median", "added", "quickest 10%");
+    let quantiles: Vec<(f64, f64)> = times.into_iter().map(quantiles).collect();
+    let (plain, plain_low) = quantiles[0];
+    let row = |(way, (median, low)): (&Way, &(f64, f64))| {
+        let (added, added_low) = (median - plain, low - plain_low);
+        println!("    {:<60} {median:>9.2} ms {added:>9.2} ms {added_low:>9.2} ms", way.name);
+        json!({"case": way.name, "total_ms": median, "added_ms": added, "added_quickest_ms": added_low})
     };
-    ways.iter().zip(&medians).map(row).collect()
+    ways.iter().zip(&quantiles).map(row).collect()
 }
 
 /// Makes a fresh bundle and runs it; in milliseconds.
@@ -166,7 +168,8 @@ fn on_path(name: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
 
-fn median(mut times: Vec<f64>) -> f64 {
+/// The median, and what a tenth is quicker than: a whole container is in the hands of everything else on the machine.
+fn quantiles(mut times: Vec<f64>) -> (f64, f64) {
     times.sort_by(f64::total_cmp);
-    times[times.len() / 2]
+    (times[times.len() / 2], times[times.len() / 10])
 }
