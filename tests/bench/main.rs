@@ -52,7 +52,8 @@ fn main() {
     }
     let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours.clone())];
     let named = std::env::var_os("GPU_RUNC_REFERENCE");
-    let named: Vec<PathBuf> = named.iter().flat_map(std::env::split_paths).collect();
+    let named: Vec<PathBuf> =
+        named.iter().flat_map(std::env::split_paths).filter(|path| !path.as_os_str().is_empty()).collect();
     let (hooks, peers): (Vec<_>, Vec<_>) = named.into_iter().partition(|path| path.ends_with("nvidia-cdi-hook"));
     programs.extend(peers.into_iter().map(Program::Peer));
 
