@@ -179,6 +179,20 @@ pub struct Hook {
     pub timeout: Option<i64>,
 }
 
+impl Hook {
+    /// One that runs `path` in the container's namespaces, before its root is entered. Its environment is its own: one without
+    /// would be the low-level runtime's, or the container's (CVE-2025-23266).
+    pub fn in_container(path: &str, args: Vec<String>) -> Self {
+        Hook {
+            hook_name: "createContainer".to_owned(),
+            path: path.to_owned(),
+            args,
+            env: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
+            timeout: None,
+        }
+    }
+}
+
 /// A host network interface and its name in the container.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -102,8 +102,7 @@ impl Installed {
                     arg => args.push(arg.replace("{version}", &self.version)),
                 }
             }
-            let env = vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()];
-            Hook { hook_name: "createContainer".to_owned(), path: program.to_owned(), args, env, timeout: None }
+            Hook::in_container(program, args)
         };
         rules.map(hook).collect()
     }

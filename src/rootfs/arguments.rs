@@ -103,17 +103,10 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
     Ok(Meaning::Work(work, container_spec))
 }
 
-/// The one hook that does `work`, by the program at `path`. Its environment is its own: one without would be the low-level runtime's,
-/// or the container's (CVE-2025-23266).
+/// The one hook that does `work`, by the program at `path`.
 pub fn hook(work: &Work, path: &str) -> Hook {
     let program = work.driver.and_then(|driver| driver.programs.first()).map_or(PROGRAM, |(program, _)| program);
-    Hook {
-        hook_name: "createContainer".to_owned(),
-        path: path.to_owned(),
-        args: std::iter::once(program.to_owned()).chain(of(work)).collect(),
-        env: vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned()],
-        timeout: None,
-    }
+    Hook::in_container(path, std::iter::once(program.to_owned()).chain(of(work)).collect())
 }
 
 /// The arguments of the hook that does `work`, its name first.

@@ -35,7 +35,8 @@ impl ContainerRoot {
             open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty()).map_err(failed)?;
         let (own, machine) = (fstat(&handle).map_err(failed)?, stat("/").map_err(failed)?);
         if (own.st_dev, own.st_ino) == (machine.st_dev, machine.st_ino) {
-            return Err(failed(Errno::EXDEV));
+            let cause = std::io::Error::other("it is the machine's own root");
+            return Err(Error::io("open the container's root", path, cause));
         }
         let owner = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
         let owner = Some(owner).filter(|owner| *owner != (geteuid(), getegid()));
