@@ -197,7 +197,7 @@ fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
         Want::Names(names) => return Ok(Choice::Devices(names.clone())),
         Want::Devices { vendors, answered, selection } => (vendors, answered, selection),
     };
-    let mut failure: Option<(bool, Vec<String>)> = None;
+    let mut failure: Option<(bool, Kind, Vec<Cow<'_, str>>)> = None;
     for (vendor, kind) in vendors.iter().flat_map(|vendor| kinds(vendor).map(move |kind| (vendor, kind))) {
         let names = registry.names(&kind);
         match of_kind(&kind, vendor, selection, &names) {
@@ -205,16 +205,17 @@ fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
             Ok(choice) => return Ok(choice),
             // The error is about the first vendor that is on this machine at all, else about the first.
             Err(missing) => {
-                let is_better = failure.as_ref().is_none_or(|(is_present, _)| !is_present && !names.is_empty());
-                if is_better {
-                    failure = Some((!names.is_empty(), missing));
+                if failure.as_ref().is_none_or(|(is_present, ..)| !is_present && !names.is_empty()) {
+                    failure = Some((!names.is_empty(), kind, missing));
                 }
             }
         }
     }
     match (selection, vendors.first().and_then(|vendor| kinds(vendor).next())) {
         (Selection::DriverOnly, Some(kind)) => Ok(Choice::DriverOnly(kind)),
-        _ => Err(failure.map(|(_, missing)| missing).unwrap_or_default()),
+        _ => Err(failure.map_or_else(Vec::new, |(_, kind, missing)| {
+            missing.iter().map(|device| format!("{kind}={device}")).collect()
+        })),
     }
 }
 
@@ -222,13 +223,20 @@ fn kinds(vendor: &Vendor) -> impl Iterator<Item = Kind> + use<> {
     vendor.kinds.iter().filter_map(|kind| kind.parse().ok())
 }
 
-fn of_kind(kind: &Kind, vendor: &Vendor, selection: &Selection, names: &[&str]) -> Result<Choice, Vec<String>> {
-    let named = |devices: &mut dyn Iterator<Item = Cow<'_, str>>| -> Result<Choice, Vec<String>> {
+/// What `selection` comes to among the `names` of `kind`. The error holds the devices that are not among them: every kind that a
+/// vendor may have is tried in every start, so their names are put together only for the one that is told.
+fn of_kind<'s>(
+    kind: &Kind,
+    vendor: &Vendor,
+    selection: &'s Selection,
+    names: &[&'s str],
+) -> Result<Choice, Vec<Cow<'s, str>>> {
+    let named = |devices: &mut dyn Iterator<Item = Cow<'s, str>>| -> Result<Choice, Vec<Cow<'s, str>>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for device in devices {
-            match kind.device(&device) {
-                Ok(name) if names.contains(&&*device) => found.push(name),
-                _ => missing.push(format!("{kind}={device}")),
+            match names.contains(&&*device).then(|| kind.device(&device)) {
+                Some(Ok(name)) => found.push(name),
+                _ => missing.push(device),
             }
         }
         if missing.is_empty() { Ok(Choice::Devices(found)) } else { Err(missing) }

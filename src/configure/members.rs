@@ -23,7 +23,7 @@ fn members(text: &str, span: &Range<usize>) -> Result<Vec<Member>, String> {
         // Between a value and the next key there is nothing but white space and a comma.
         let from = members.last().map_or(span.start, |before| before.value.end);
         let key = from + text.get(from..start).and_then(|between| between.find('"')).unwrap_or_default();
-        members.push(Member { name: name.to_owned(), key: key..start, value: start..start + value.len() });
+        members.push(Member { name: name.to_string(), key: key..start, value: start..start + value.len() });
     }
     Ok(members)
 }

@@ -4,7 +4,7 @@
 //! once, an edited variable is there once, and the user's own mounts keep their order. Source: CDI pkg/cdi/container-edits.go.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use serde_json::Value;
 
@@ -153,7 +153,7 @@ fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
 
 /// Of several edits at one place the last counts.
 fn last_of_each<T>(edits: &[T], place: impl Fn(&T) -> &str) -> Vec<&T> {
-    let mut places = BTreeSet::new();
+    let mut places = HashSet::with_capacity(edits.len());
     let mut last: Vec<&T> = edits.iter().rev().filter(|edit| places.insert(place(edit))).collect();
     last.reverse();
     last

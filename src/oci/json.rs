@@ -4,6 +4,7 @@
 //! members that come twice, and names that differ only in letter case (Go's decoder, and so runc, takes those for the same).
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -11,7 +12,25 @@ use serde_json::value::RawValue;
 
 /// One JSON object, borrowed from its text.
 #[derive(Debug)]
-pub struct Object<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+pub struct Object<'a>(Vec<Member<'a>>);
+
+#[derive(Debug)]
+struct Member<'a> {
+    key: Cow<'a, str>,
+    value: &'a RawValue,
+    /// The value read in its turn, when that is first asked for: several edits look into the same long one.
+    object: OnceCell<Option<Box<Object<'a>>>>,
+}
+
+impl<'a> Member<'a> {
+    fn is(&self, name: &str) -> bool {
+        folds_to(&self.key, name) && self.value.get() != "null"
+    }
+
+    fn object(&self) -> Option<&Object<'a>> {
+        self.object.get_or_init(|| Object::parse(self.value.get()).ok().map(Box::new)).as_deref()
+    }
+}
 
 impl<'a> Object<'a> {
     /// Reads `text`, which holds one object. Nested values are checked for syntax and skipped.
@@ -26,22 +45,27 @@ impl<'a> Object<'a> {
 
     /// The values of all members whose names Go holds for equal to `name`, but for `null`.
     pub fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
-        self.0.iter().filter(move |(key, _)| folds_to(key, name)).map(|(_, value)| value.get()).filter(|v| *v != "null")
+        self.0.iter().filter(move |member| member.is(name)).map(|member| member.value.get())
+    }
+
+    /// The value of `name` as [`Object::get`] finds it, if it is an object.
+    pub fn object(&self, name: &str) -> Option<&Object<'a>> {
+        self.0.iter().rfind(|member| member.is(name))?.object()
+    }
+
+    /// Those of [`Object::all`] that are objects.
+    pub fn objects(&self, name: &str) -> impl Iterator<Item = &Object<'a>> {
+        self.0.iter().filter(move |member| member.is(name)).filter_map(Member::object)
     }
 
     /// All members in the order of the text.
-    pub fn members(&self) -> impl Iterator<Item = (&str, &'a str)> {
-        self.0.iter().map(|(key, value)| (&**key, value.get()))
-    }
-
-    /// All members in the order of the text, with their names.
-    pub fn into_members(self) -> impl Iterator<Item = (Cow<'a, str>, &'a str)> {
-        self.0.into_iter().map(|(key, value)| (key, value.get()))
+    pub fn members(&self) -> impl Iterator<Item = (&Cow<'a, str>, &'a str)> {
+        self.0.iter().map(|member| (&member.key, member.value.get()))
     }
 
     /// Why `name` cannot be edited without being read differently by different parsers, if so.
     pub fn ambiguity(&self, name: &str) -> Option<String> {
-        let mut same = self.0.iter().map(|(key, _)| &**key).filter(|key| folds_to(key, name));
+        let mut same = self.0.iter().map(|member| &*member.key).filter(|key| folds_to(key, name));
         match (same.next(), same.next()) {
             (None, None) => None,
             (Some(only), None) if only == name => None,
@@ -52,7 +76,7 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de> Deserialize<'de> for Object<'de> {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Members;
         impl<'de> Visitor<'de> for Members {
@@ -65,7 +89,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut members = Vec::new();
                 while let Some(Text(key)) = map.next_key()? {
-                    members.push((key, map.next_value()?));
+                    members.push(Member { key, value: map.next_value()?, object: OnceCell::new() });
                 }
                 Ok(Object(members))
             }

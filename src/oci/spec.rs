@@ -44,8 +44,8 @@ impl<'a> Spec<'a> {
 
     /// The value at `path`, read as runc reads it. `null` and what is not below objects is absent.
     pub fn get(&self, path: &[&str]) -> Option<&'a str> {
-        let (first, rest) = path.split_first()?;
-        rest.iter().try_fold(self.top.get(first)?, |value, name| object(value)?.get(name))
+        let (last, way) = path.split_last()?;
+        way.iter().try_fold(&self.top, |object, name| object.object(name))?.get(last)
     }
 
     /// The elements of the array at `path`; none when it is absent or no array.
@@ -73,12 +73,12 @@ impl<'a> Spec<'a> {
     /// The parts of the document that matter to a GPU request. Where a member comes twice, what any of them asks counts as
     /// asked: the edit that follows is refused then, rather than a request overlooked.
     pub fn view(&self) -> View<'a> {
-        let processes = self.objects("process");
-        let capabilities = processes.iter().flat_map(|process| process.all("capabilities"));
-        let bounding: Vec<_> = capabilities.filter_map(object).flat_map(|sets| strings(sets.all("bounding"))).collect();
+        let processes = || self.top.objects("process");
+        let capabilities = processes().flat_map(|process| process.objects("capabilities"));
+        let bounding: Vec<_> = capabilities.flat_map(|sets| strings(sets.all("bounding"))).collect();
         let is_bounding = |name: &str| bounding.iter().any(|capability| capability == name);
         View {
-            env: strings(processes.iter().flat_map(|process| process.all("env"))),
+            env: strings(processes().flat_map(|process| process.all("env"))),
             annotations: self.annotations(),
             mounts: self.top.all("mounts").filter_map(elements).flatten().filter_map(mount).collect(),
             hooks: self.hooks(),
@@ -87,18 +87,14 @@ impl<'a> Spec<'a> {
         }
     }
 
-    fn objects(&self, name: &str) -> Vec<Object<'a>> {
-        self.top.all(name).filter_map(object).collect()
-    }
-
     fn annotations(&self) -> Vec<(Cow<'a, str>, Cow<'a, str>)> {
-        let members = self.objects("annotations").into_iter().flat_map(Object::into_members);
-        members.filter_map(|(key, value)| Some((key, string(value)?))).collect()
+        let members = self.top.objects("annotations").flat_map(Object::members);
+        members.filter_map(|(key, value)| Some((key.clone(), string(value)?))).collect()
     }
 
     fn hooks(&self) -> Vec<HookView<'a>> {
         let mut hooks = Vec::new();
-        for (stage, list) in self.objects("hooks").into_iter().flat_map(Object::into_members) {
+        for (stage, list) in self.top.objects("hooks").flat_map(Object::members) {
             let entries = elements(list).unwrap_or_default().into_iter().enumerate();
             hooks.extend(entries.filter_map(|(index, raw)| hook(stage.clone(), index, raw)));
         }

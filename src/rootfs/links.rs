@@ -3,7 +3,7 @@
 //!
 //! Pure.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use super::work::Link;
 use crate::cdi::Mount;
@@ -11,7 +11,8 @@ use crate::ldcache::names;
 
 /// Takes those mounts out of `mounts` that show a library once more under another name, and returns the links that do the same.
 pub fn in_place_of(mounts: &mut Vec<Mount>) -> Vec<Link> {
-    let mut shown: BTreeMap<&str, &Mount> = BTreeMap::new();
+    // By hash: the paths of a driver's libraries are alike for fifty letters, which an order would compare again and again.
+    let mut shown: HashMap<&str, &Mount> = HashMap::with_capacity(mounts.len());
     for mount in mounts.iter().filter(|mount| is_library(mount)) {
         let own = |mount: &Mount| name(&mount.container_path) == name(&mount.host_path);
         let first = shown.entry(&mount.host_path).or_insert(mount);

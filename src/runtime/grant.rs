@@ -83,7 +83,10 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
     let mut notes = told(&stale);
     notes.extend(unwell.iter().map(Error::to_string));
     notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
-    Ok(granted(resolution, notes, &host, &is_done_natively))
+    let granted = granted(resolution, notes, &host, &is_done_natively);
+    // The next thing is another program: to free what was read piece by piece would be work for nobody.
+    std::mem::forget(registry);
+    Ok(granted)
 }
 
 /// Checks what the image requires of the drivers whose devices, or files, the container gets. Returns notes.

@@ -100,9 +100,11 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes)) {
         log::debug!("container={container} {error}");
     }
-    for grant in granted.grants {
+    for grant in &granted.grants {
         log::info!("grant container={container} {grant}");
     }
+    // The next thing is another program: to free this piece by piece would be work for nobody.
+    std::mem::forget(granted);
     Ok(())
 }
 
