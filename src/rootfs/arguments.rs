@@ -62,7 +62,7 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
         has_params: name == "disable-device-node-modification",
         ..Work::default()
     };
-    let (mut container_spec, mut mode) = (None, 0);
+    let (mut container_spec, mut mode) = (None, None);
     while let Some(arg) = args.next() {
         let flag = arg.strip_prefix("--").or_else(|| arg.strip_prefix('-')).filter(|_| !OF_PROGRAM.contains(&arg));
         let Some(flag) = flag else {
@@ -80,13 +80,15 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
         match flag {
             "link" => work.links.push(link(value)?),
             "folder" => work.folders.push(absolute(flag, value)?),
-            "path" => work.modes.push((mode, absolute(flag, value)?)),
+            "path" => work.modes.push((mode.unwrap_or_default(), absolute(flag, value)?)),
             "mode" => {
-                mode = u32::from_str_radix(value, 8)
+                let given = u32::from_str_radix(value, 8)
                     .ok()
                     .filter(|mode| *mode <= 0o7777)
                     .ok_or_else(|| format!("{name}: --mode {} is no mode, expected one such as 755", Quoted(value)))?;
-                work.modes.iter_mut().filter(|(is, _)| *is == 0).for_each(|(is, _)| *is = mode);
+                if mode.replace(given).is_none() {
+                    work.modes.iter_mut().for_each(|(is, _)| *is = given);
+                }
             }
             "host-driver-version" => work.compat = Some(Versions { driver: value.to_owned(), ..versions() }),
             "host-cuda-version" => work.compat = Some(Versions { cuda: value.to_owned(), ..versions() }),
@@ -99,6 +101,9 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
             // Which ldconfig to run: none is.
             _ => {}
         }
+    }
+    if mode.is_none() && (name == "chmod" || !work.modes.is_empty()) {
+        return Err(format!("{name}: it needs --mode"));
     }
     Ok(Meaning::Work(work, container_spec))
 }
@@ -178,6 +183,7 @@ mod tests {
         {
             assert_eq!(work(args).modes, [(0o755, "/dev/dri".to_owned())]);
         }
+        assert_eq!(work(&["chmod", "--mode", "0", "--path", "/dev/dri"]).modes, [(0, "/dev/dri".to_owned())]);
         assert!(work(&["disable-device-node-modification"]).has_params);
         assert!(work(&["update-application-profile"]).has_profile);
         assert!(
@@ -203,6 +209,8 @@ mod tests {
             (&["update-ldcache", "--folder", "/x\n/y"], "is no absolute path"),
             (&["chmod", "--mode", "9", "--path", "/x"], "is no mode"),
             (&["chmod", "--mode", "77777", "--path", "/x"], "is no mode"),
+            (&["chmod", "--path", "/x"], "it needs --mode"),
+            (&["prepare", "--path", "/x"], "it needs --mode"),
             (&["update-application-profile", "--x=y"], "there is no flag"),
         ] {
             let error = parse(args).unwrap_err();

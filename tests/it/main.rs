@@ -39,6 +39,7 @@ mod load;
 mod manual;
 mod node;
 mod passthrough;
+mod peer;
 mod plugins;
 mod properties;
 mod rootfs;
