@@ -108,7 +108,8 @@ pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
         note(libraries, Need::Asked);
     }
     for (mode, path) in &work.modes {
-        note(root.set_mode(Path::new(path), mode_of(*mode)), Need::Asked);
+        // A folder that is not there, or is a mount of somebody else's, is used as it is: so have the vendor's hooks it.
+        note(root.set_mode(Path::new(path), mode_of(*mode)), Need::Spared);
     }
     if let Some(profile) = work.driver.map(|driver| &driver.profile).filter(|_| work.has_profile) {
         let told = nodes_in(root, profile).and_then(|nodes| tell(root, profile, &nodes));
