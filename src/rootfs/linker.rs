@@ -29,9 +29,20 @@ const GLIBC: [&str; 4] =
     ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2", "/lib64/ld-linux-aarch64.so.1"];
 const MUSL: [&str; 2] = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
 
-/// Has the linker of programs in `root` find `libraries`, in this order before what it finds already. Returns a note where it will
-/// not.
-pub(super) fn add(root: &ContainerRoot, libraries: Vec<Library<'_>>) -> Result<Option<String>> {
+/// Stands in the drop-in before each folder of [`Libraries::newer`].
+const NEWER: &str = "# of the image, and newer than the machine's";
+
+/// What the linker is to find before what it finds already, in this order.
+#[derive(Debug, Default)]
+pub(super) struct Libraries<'a> {
+    /// Those of the image that come before the machine's.
+    pub newer: Vec<Library<'a>>,
+    /// The machine's.
+    pub driver: Vec<Library<'a>>,
+}
+
+/// Has the linker of programs in `root` find `libraries`. Returns a note where it will not.
+pub(super) fn add(root: &ContainerRoot, libraries: Libraries<'_>) -> Result<Option<String>> {
     let bytes = root.read(Path::new(CACHE), LARGEST)?;
     let has = |loaders: &[&str]| loaders.iter().any(|loader| root.has(Path::new(loader)));
     let mut cache = match &bytes {
@@ -48,16 +59,12 @@ pub(super) fn add(root: &ContainerRoot, libraries: Vec<Library<'_>>) -> Result<O
         // Nothing in it would read a cache, such as a static program.
         None => return Ok(None),
     };
-    let mut folders: Vec<String> = Vec::new();
-    for folder in libraries.iter().filter_map(|library| names::folder(&library.path)) {
-        if !folders.iter().any(|known| known == folder) {
-            folders.push(folder.to_owned());
-        }
-    }
-    if cache.merge(libraries) {
+    let drop_in = drop_in(&libraries).into_bytes();
+    let Libraries { mut newer, driver } = libraries;
+    newer.extend(driver);
+    if cache.merge(newer) {
         root.put(Path::new(CACHE), &cache.to_bytes(), FOR_ALL)?;
     }
-    let drop_in = folders.iter().map(|folder| format!("{folder}\n")).collect::<String>().into_bytes();
     if root.read(Path::new(DROP_IN), LARGEST)?.as_ref() != Some(&drop_in) {
         // First, because with the drop-in all is done.
         if !root.has(Path::new(CONFIGURATION)) {
@@ -66,6 +73,32 @@ pub(super) fn add(root: &ContainerRoot, libraries: Vec<Library<'_>>) -> Result<O
         root.put(Path::new(DROP_IN), &drop_in, FOR_ALL)?;
     }
     Ok(None)
+}
+
+/// The folders of `libraries`, for whoever runs `ldconfig` later.
+fn drop_in(libraries: &Libraries<'_>) -> String {
+    let mut text = String::new();
+    let mut known: Vec<&str> = Vec::new();
+    for (is_newer, list) in [(true, &libraries.newer), (false, &libraries.driver)] {
+        for folder in list.iter().filter_map(|library| names::folder(&library.path)) {
+            if !known.contains(&folder) {
+                known.push(folder);
+                text.push_str(&if is_newer { format!("{NEWER}\n{folder}\n") } else { format!("{folder}\n") });
+            }
+        }
+    }
+    text
+}
+
+/// The image's libraries that a hook before this one put before the machine's: each of a vendor's hooks is a program of its own.
+pub(super) fn kept(root: &ContainerRoot) -> Result<Vec<Library<'static>>> {
+    let text = root.read(Path::new(DROP_IN), LARGEST)?.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let mut libraries = Vec::new();
+    for folder in text.lines().zip(text.lines().skip(1)).filter(|(mark, _)| *mark == NEWER).map(|(_, folder)| folder) {
+        libraries.extend(in_folder(root, Path::new(folder))?);
+    }
+    Ok(libraries)
 }
 
 /// The libraries that `mounts` and `links` to them show, under the names that programs look for: those that are linked to, else

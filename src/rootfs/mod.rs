@@ -38,6 +38,7 @@ use crate::vendor::hooks::Profile;
 
 use folder::Over;
 use hidden::Hidden;
+use linker::Libraries;
 use root::ContainerRoot;
 
 /// What became of the work.
@@ -99,13 +100,7 @@ pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
         note(link_in(root, link), Need::Asked);
     }
     if !work.folders.is_empty() || work.compat.is_some() {
-        let libraries = newer(root, work).and_then(|mut libraries| {
-            for folder in &work.folders {
-                libraries.extend(linker::in_folder(root, Path::new(folder))?);
-            }
-            linker::add(root, libraries).map(drop)
-        });
-        note(libraries, Need::Asked);
+        note(add_folders(root, work), Need::Asked);
     }
     for (mode, path) in &work.modes {
         // A folder that is not there, or is a mount of somebody else's, is used as it is: so have the vendor's hooks it.
@@ -116,6 +111,17 @@ pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
         note(told, Need::Spared);
     }
     wrong
+}
+
+/// Has the linker find the libraries in the folders of `work`, after the image's newer ones: those of the hook that was to look for
+/// them, where this one is not.
+fn add_folders(root: &ContainerRoot, work: &Work) -> Result<()> {
+    let newer = if work.compat.is_some() { newer(root, work)? } else { linker::kept(root)? };
+    let mut driver = Vec::new();
+    for folder in &work.folders {
+        driver.extend(linker::in_folder(root, Path::new(folder))?);
+    }
+    linker::add(root, Libraries { newer, driver }).map(drop)
 }
 
 /// Whether the driver can be used without something.
@@ -193,10 +199,7 @@ fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hid
         prepared.hook.compat.clone_from(&work.compat);
         return;
     }
-    let added = newer(root, work).and_then(|mut libraries| {
-        libraries.extend(shown);
-        linker::add(root, libraries)
-    });
+    let added = newer(root, work).and_then(|newer| linker::add(root, Libraries { newer, driver: shown }));
     match added {
         Ok(note) => prepared.notes.extend(note),
         Err(error) => prepared.notes.push(unfound(&error)),

@@ -403,6 +403,42 @@ fn an_images_newer_libraries_come_first_where_they_say_that_they_can() {
 }
 
 #[test]
+fn hooks_that_run_one_after_the_other_do_what_they_do_at_once() {
+    if program_on_path("cc").is_none() {
+        return skip("one hook after the other", "cc not on PATH");
+    }
+    let scratch = bundle();
+    let root = scratch.path("bundle/rootfs");
+    scratch.write("bundle/rootfs/lib64/ld-linux-x86-64.so.2", "");
+    let shared = ["-shared", "-Wl,-soname,libcuda.so.1"];
+    compile(&scratch, &library(550, None), "bundle/rootfs/usr/lib64/libcuda.so.550.54.15", &shared);
+    compile(&scratch, &library(570, None), "bundle/rootfs/usr/local/cuda/compat/libcuda.so.570.1.1", &shared);
+    let found_after = |hooks: &[&[&str]]| {
+        for args in hooks {
+            let output = hook(&scratch, "nvidia-cdi-hook", args);
+            assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        let cache = fs::read(root.join("etc/ld.so.cache")).unwrap();
+        let libraries = gpu_runc::ldcache::Cache::parse(&cache).unwrap().libraries;
+        libraries.iter().find(|library| library.name == "libcuda.so.1").map(|library| library.path.to_string())
+    };
+    const FOLDER: &[&str] = &["update-ldcache", "--folder", DRIVER_FOLDER];
+    let compat = |version: &'static str| ["enable-cuda-compat", "--host-driver-version", version];
+    let (of_image, of_machine) = ("/usr/local/cuda/compat/libcuda.so.1", "/usr/lib64/libcuda.so.1");
+    for (hooks, found) in [
+        (&[FOLDER][..], of_machine),
+        (&[&compat("550.54.15"), FOLDER], of_image),
+        // Once more changes nothing.
+        (&[FOLDER], of_image),
+        // The same root on a machine with a later driver.
+        (&[&compat("580.1.1"), FOLDER], of_machine),
+        (&[FOLDER], of_machine),
+    ] {
+        assert_eq!(found_after(hooks).as_deref(), Some(found), "{hooks:?}");
+    }
+}
+
+#[test]
 fn the_low_level_runtimes_start_gpu_runc_under_a_vendors_name() {
     let Some(mut machine) = machine("a vendor's name") else { return };
     for runtime in ["runc", "crun"] {
