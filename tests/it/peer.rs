@@ -6,6 +6,7 @@
 
 mod bundle;
 mod difference;
+mod files;
 mod hooks;
 mod nvidia;
 mod written;
