@@ -4,6 +4,7 @@
 //! not listed fails, and so does an entry of the list that no case needs. Peers are found by what `GPU_RUNC_REFERENCE` names
 //! (programs, separated as in PATH; as for tests/bench), else on PATH. Without them there is nothing to compare: `(optional)`.
 
+mod amd;
 mod bundle;
 mod difference;
 mod files;
