@@ -215,11 +215,16 @@ fn newer(root: &ContainerRoot, work: &Work) -> Result<Vec<Library<'static>>> {
     }
 }
 
-/// Tells the driver's libraries which devices there are.
+/// Tells the driver's libraries which devices there are, if there are any.
 fn tell(root: &ContainerRoot, profile: &Profile, nodes: &[DeviceNode]) -> Result<()> {
     const FOR_ALL: Mode = Mode::from_bits_truncate(0o444);
     let number = |node: &DeviceNode| node.path.strip_prefix(profile.nodes)?.parse::<u32>().ok();
-    let bits = nodes.iter().filter_map(number).filter_map(|number| 1_u64.checked_shl(number));
+    let numbers: Vec<u32> = nodes.iter().filter_map(number).collect();
+    // Devices that are no such nodes, as on WSL, would all be hidden by what counts none.
+    if numbers.is_empty() {
+        return Ok(());
+    }
+    let bits = numbers.into_iter().filter_map(|number| 1_u64.checked_shl(number));
     let text = (profile.text)(bits.fold(0, |all, bit| all | bit));
     root.put(Path::new(profile.path), text.as_bytes(), FOR_ALL)
 }

@@ -100,11 +100,13 @@ fn each_hook_does_its_work_inside_the_root_and_nowhere_else() {
     hook(&scratch, "nvidia-cdi-hook", &["chmod", "--mode", "777", "--path", "/leads-out"]);
     assert_eq!(fs::metadata(&outside).unwrap().mode() & 0o777, 0o750);
 
+    let profile = root.join("etc/nvidia/nvidia-application-profiles-rc.d/10-container.conf");
+    succeeds(&["update-application-profile"]);
+    assert!(!profile.exists(), "where no node is counted, none is hidden");
     for name in ["nvidia0", "nvidia3", "nvidiactl", "nvidia-uvm", "nvidia70"] {
         scratch.write(&format!("bundle/rootfs/dev/{name}"), "");
     }
     succeeds(&["update-application-profile"]);
-    let profile = root.join("etc/nvidia/nvidia-application-profiles-rc.d/10-container.conf");
     assert!(fs::read_to_string(&profile).unwrap().contains("EGLVisibleDGPUDevices\",0x9]"));
     assert_eq!(fs::metadata(&profile).unwrap().mode() & 0o777, 0o444);
     // A place that cannot be written is no reason not to start.
