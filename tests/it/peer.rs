@@ -9,6 +9,7 @@ mod bundle;
 mod difference;
 mod files;
 mod hooks;
+mod inside;
 mod nvidia;
 mod written;
 

@@ -4,19 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use gpu_runc::cdi::{self, ContainerEdits, Device, Spec};
-use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::bundle::{Outcome, config, with};
 use super::difference::{Intended, Kind, Sight, compare, gives_no_node};
-use super::peer;
 use super::written::untouched;
+use super::{inside, peer};
 use crate::hosts;
 use crate::scratch::{program_on_path, skip, succeed};
 
@@ -162,33 +160,17 @@ fn host(name: &str, program: &Path, busybox: &Path) -> Option<TempDir> {
             symlink(Path::new("/").join(device.strip_prefix(root).unwrap()), driver.join(name)).unwrap();
         }
     }
-    for folder in ["bin", "var/log", "etc"] {
-        fs::create_dir_all(root.join(folder)).unwrap();
-    }
-    fs::copy(program, root.join("bin").join(program.file_name().unwrap())).unwrap();
-    fs::copy(busybox, root.join("bin/sh")).unwrap();
-    symlink("sh", root.join("bin/stat")).unwrap();
-    hosts::put(root, "bin/runc", "#!/bin/sh\n");
-    fs::set_permissions(root.join("bin/runc"), fs::Permissions::from_mode(0o755)).unwrap();
-    let every_node = Mode::from_bits_truncate(0o666);
-    mknod(&root.join("dev/null"), SFlag::S_IFCHR, every_node, makedev(1, 3)).unwrap();
-    hosts::put(root, "etc/passwd", "root:x:0:0:root:/root:/bin/sh\n");
+    inside::put(root, program, busybox);
     hosts::configure(root, "");
     Some(host)
-}
-
-/// A command in the root that is the host.
-fn in_root(root: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new("chroot");
-    command.arg(root).args(args).env("PATH", "/bin:/usr/sbin:/sbin:/usr/bin");
-    command
 }
 
 /// What AMD's runtime makes of `config` in the root that is the host.
 fn theirs(root: &Path, config: &Value) -> Outcome {
     hosts::put(root, "bundle/config.json", &config.to_string());
     let _ = fs::remove_file(root.join("var/log/gpu-tracker.json"));
-    let output = in_root(root, &["amd-container-runtime", "create", "--bundle", "/bundle", "c"]).output().unwrap();
+    let output =
+        inside::command(root, &["amd-container-runtime", "create", "--bundle", "/bundle", "c"]).output().unwrap();
     match output.status.success() {
         true => Ok(serde_json::from_str(&fs::read_to_string(root.join("bundle/config.json")).unwrap()).unwrap()),
         false => Err(fs::read_to_string(root.join("var/log/amd-container-runtime.log")).unwrap_or_default()),
@@ -324,7 +306,7 @@ fn amds_tool_describes_the_same_devices_by_the_same_names() {
     };
     // On the others it does not see all GPUs, as the list above has it.
     let Some(host) = host("amd-mi300x-8", &program, &busybox) else { return };
-    succeed(&mut in_root(host.path(), &["amd-ctk", "cdi", "generate", "--output", "/cdi/theirs.json"]));
+    succeed(&mut inside::command(host.path(), &["amd-ctk", "cdi", "generate", "--output", "/cdi/theirs.json"]));
     let theirs = cdi::parse(&fs::read_to_string(host.path().join("cdi/theirs.json")).unwrap()).unwrap();
     fs::remove_file(host.path().join("cdi/theirs.json")).unwrap();
     let output = hosts::ctk(host.path(), &["cdi", "generate"]);

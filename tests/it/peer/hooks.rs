@@ -72,7 +72,7 @@ fn ours(scratch: &Scratch) -> std::path::PathBuf {
     link
 }
 
-/// Everything below `folder` but what the linker owns: place, and target or mode.
+/// Everything below `folder`: place, and target, or mode and text.
 fn tree(folder: &Path, place: &str, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
         let place = format!("{place}/{}", entry.file_name().to_str().unwrap());
@@ -81,7 +81,8 @@ fn tree(folder: &Path, place: &str, found: &mut BTreeSet<String>) {
             found.insert(format!("{place} -> {}", fs::read_link(entry.path()).unwrap().display()));
             continue;
         }
-        found.insert(format!("{place} {:o}", metadata.permissions().mode() & 0o7777));
+        let text = if metadata.is_file() { fs::read_to_string(entry.path()).unwrap() } else { String::new() };
+        found.insert(format!("{place} {:o} {text}", metadata.permissions().mode() & 0o7777).trim_end().to_owned());
         if metadata.is_dir() {
             tree(&entry.path(), &place, found);
         }
@@ -94,14 +95,44 @@ fn root_of(scratch: &Scratch) -> BTreeSet<String> {
     found
 }
 
-/// What makes the two differ on purpose.
-const INTENDED: &[(&str, &str)] = &[
-    (
-        "chmod --mode 711 --path /usr/lib/elsewhere",
-        "a link in the container leads to a place in the container; the peer follows it on the machine, and finds nothing",
-    ),
-    ("chmod --path /opt/real --mode 1777", "the mode that is asked for is given whole, the sticky bit with it"),
+/// A hook that the two do differently on purpose: what only ours leaves in the root, and what only theirs.
+struct Intended {
+    hook: &'static str,
+    why: &'static str,
+    ours: &'static [&'static str],
+    theirs: &'static [&'static str],
+}
+
+const INTENDED: &[Intended] = &[
+    Intended {
+        hook: "chmod --mode 711 --path /usr/lib/elsewhere",
+        why: "a link leads to a place in the container; the peer follows it on the machine, and finds nothing there",
+        ours: &["/opt/real 711"],
+        theirs: &["/opt/real 755"],
+    },
+    Intended {
+        hook: "chmod --path /opt/real --mode 1777",
+        why: "the mode that is asked for is given whole",
+        ours: &["/opt/real 1777"],
+        theirs: &["/opt/real 777"],
+    },
+    Intended {
+        hook: "update-application-profile",
+        why: "folders of /etc that only root may write, as the others are; a container may add its own profiles",
+        ours: &["/etc/nvidia 755", "/etc/nvidia/nvidia-application-profiles-rc.d 755"],
+        theirs: &["/etc/nvidia 555", "/etc/nvidia/nvidia-application-profiles-rc.d 555"],
+    },
 ];
+
+/// Device nodes of GPUs in the container, some beyond what a mask of 64 bits can say.
+fn add_nodes(scratch: &Scratch, numbers: &[u64]) {
+    for number in numbers {
+        scratch.device_node(&format!("bundle/rootfs/dev/nvidia{number}"), (195, *number), 0o666);
+    }
+    if !numbers.is_empty() {
+        scratch.device_node("bundle/rootfs/dev/nvidiactl", (195, 255), 0o666);
+    }
+}
 
 #[test]
 fn links_and_modes_are_made_as_nvidias_hooks_make_them() {
@@ -134,29 +165,37 @@ fn links_and_modes_are_made_as_nvidias_hooks_make_them() {
         &["chmod"],
         &["chmod", "--mode", "700", "--path", "/absent", "--path", "/opt/real"],
         &["chmod", "--mode", "700"],
+        &["update-application-profile"],
+        &["disable-device-node-modification"],
     ];
-    for args in cases {
+    let of_root: &[u64] = if nix::unistd::geteuid().is_root() { &[0, 3, 63, 64] } else { &[] };
+    for (numbers, args) in [&[], of_root].iter().flat_map(|numbers| cases.iter().map(move |args| (numbers, args))) {
         let (our, their) = (bundle(), bundle());
+        add_nodes(&our, numbers);
+        add_nodes(&their, numbers);
         let (our_outcome, their_outcome) = (run(&our, &ours(&our), args), run(&their, &theirs, args));
         let (our_root, their_root) = (root_of(&our), root_of(&their));
-        if our_outcome.0 == their_outcome.0 && our_root == their_root {
-            continue;
-        }
-        let name = args.join(" ");
-        if let Some((case, why)) = INTENDED.iter().find(|(case, _)| *case == name) {
-            println!("{case}: {why}\n    ours   {our_outcome:?}\n    theirs {their_outcome:?}");
-            used.insert(*case);
-            continue;
-        }
         let only = |a: &BTreeSet<String>, b: &BTreeSet<String>| a.difference(b).cloned().collect::<Vec<_>>();
-        failures.push(format!(
-            "{name}\n    ours   {our_outcome:?} {:?}\n    theirs {their_outcome:?} {:?}",
-            only(&our_root, &their_root),
-            only(&their_root, &our_root)
-        ));
+        let (only_ours, only_theirs) = (only(&our_root, &their_root), only(&their_root, &our_root));
+        let is_like = our_outcome.0 == their_outcome.0;
+        if is_like && our_root == their_root {
+            continue;
+        }
+        let hook = args.join(" ");
+        let is_it = |entry: &&Intended| entry.hook == hook && entry.ours == only_ours && entry.theirs == only_theirs;
+        match INTENDED.iter().find(is_it).filter(|_| is_like) {
+            Some(entry) => {
+                println!("{hook}: {}", entry.why);
+                used.insert(entry.hook);
+            }
+            None => failures.push(format!(
+                "{hook} with {numbers:?}\n    ours   {our_outcome:?} {only_ours:?}\n    theirs {their_outcome:?} {only_theirs:?}"
+            )),
+        }
     }
-    assert!(failures.is_empty(), "{} of {} differ:\n{}", failures.len(), cases.len(), failures.join("\n"));
-    assert!(INTENDED.iter().all(|(case, _)| used.contains(case)), "of {INTENDED:?} only {used:?} differ");
+    assert!(failures.is_empty(), "{} differ:\n{}", failures.len(), failures.join("\n"));
+    let unused: Vec<_> = INTENDED.iter().map(|entry| entry.hook).filter(|hook| !used.contains(hook)).collect();
+    assert!(unused.is_empty() || of_root.is_empty(), "no case needs {unused:?}: these are no differences");
 }
 
 /// What the cache of the root answers to names. The linker itself is not asked for by its name.
@@ -227,8 +266,13 @@ fn the_linkers_cache_answers_as_after_nvidias_hooks() {
             let both = our_outcome.0 && their_outcome.0;
             assert!(both, "{args:?}\n    ours   {our_outcome:?}\n    theirs {their_outcome:?}");
         }
-        let (our, their) = (answers(&our, &ldconfig), answers(&their, &ldconfig));
-        assert_eq!(our, their, "{hooks:?}");
-        assert_eq!(our.get("libcuda.so.1").map(String::as_str), cuda, "{hooks:?}");
+        for when in ["after the hooks", "after ldconfig in the container"] {
+            let (our_answers, their_answers) = (answers(&our, &ldconfig), answers(&their, &ldconfig));
+            assert_eq!(our_answers, their_answers, "{when}: {hooks:?}");
+            assert_eq!(our_answers.get("libcuda.so.1").map(String::as_str), cuda, "{when}: {hooks:?}");
+            for scratch in [&our, &their] {
+                succeed(Command::new(&ldconfig).arg("-r").arg(scratch.path("bundle/rootfs")));
+            }
+        }
     }
 }

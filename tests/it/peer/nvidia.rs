@@ -1,6 +1,7 @@
 //! NVIDIA's runtime in mode `cdi`: every way to ask that it knows, every kind of edit, and documents of many shapes.
 
 mod cases;
+mod generated;
 mod intended;
 
 use std::collections::BTreeSet;
