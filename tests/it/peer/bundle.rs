@@ -22,7 +22,7 @@ pub(crate) struct Container {
     /// Its config.json.
     pub config: Value,
     /// CDI files: name and text.
-    pub cdi: Vec<(&'static str, String)>,
+    pub cdi: Vec<(String, String)>,
     /// Whether an unprivileged container may ask by its environment.
     pub may_ask_by_env: bool,
     /// The low-level runtime's command.

@@ -34,7 +34,7 @@ pub(crate) struct Sight<'a> {
     pub before: &'a Value,
     /// What gpu-runc made of it.
     pub ours: &'a Value,
-    /// The container edits in CDI files that are JSON, as their text has them.
+    /// The container edits in the CDI files.
     pub edits: &'a [Value],
     /// The links in the container's root that gpu-runc made: place and target.
     pub links: &'a [(String, String)],

@@ -30,7 +30,7 @@ pub(crate) fn bare(value: &Value) -> Value {
 }
 
 /// The members of the runtime specification 1.3, as far as the cases name others: those nobody but us keeps.
-const UNKNOWN: [&str; 2] = ["futureMember", "futureObject"];
+const UNKNOWN: [&str; 4] = ["futureMember", "futureObject", "enableCMT", "enableMBM"];
 
 /// Makes what stands in `theirs` as it did in the document before stand as it was written there.
 pub(crate) fn untouched(theirs: &mut Value, sight: &Sight<'_>) -> bool {

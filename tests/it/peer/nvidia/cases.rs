@@ -3,7 +3,9 @@
 mod asking;
 mod documents;
 mod edits;
+mod golden;
 
+use gpu_runc::cdi::{self, write};
 use serde_json::{Value, json};
 
 use crate::peer::bundle::{Container, with};
@@ -37,9 +39,9 @@ impl Case {
         Case { expect, ..self }
     }
 
-    fn having(mut self, name: &'static str, text: impl ToString) -> Self {
+    fn having(mut self, name: &str, text: impl ToString) -> Self {
         self.container.cdi.retain(|(there, _)| *there != name);
-        self.container.cdi.push((name, text.to_string()));
+        self.container.cdi.push((name.to_owned(), text.to_string()));
         self
     }
 
@@ -49,9 +51,13 @@ impl Case {
         Container { config, verb: "create", ..self.container.clone() }
     }
 
-    /// The container edits of the CDI files that are JSON.
+    /// The container edits of the CDI files, as their text has them; of files in YAML, as it is understood.
     pub(crate) fn edits(&self) -> Vec<Value> {
-        let specs = self.container.cdi.iter().filter_map(|(_, text)| serde_json::from_str::<Value>(text).ok());
+        let read = |text: &String| {
+            let as_json = || cdi::parse(text).ok().map(|spec| write::to_json(&spec));
+            serde_json::from_str::<Value>(text).ok().or_else(|| serde_json::from_str(&as_json()?).ok())
+        };
+        let specs = self.container.cdi.iter().filter_map(|(_, text)| read(text));
         let of = |spec: Value| {
             let devices = spec["devices"].as_array().cloned().unwrap_or_default();
             devices.into_iter().map(|device| device["containerEdits"].clone()).chain([spec["containerEdits"].clone()])
@@ -63,7 +69,7 @@ impl Case {
 const UUID: &str = "GPU-a1000000-0000-4000-8000-000000000000";
 
 /// Two GPUs of NVIDIA, one of AMD, and another thing; in JSON and YAML, of many versions.
-fn machine() -> Vec<(&'static str, String)> {
+fn machine() -> Vec<(String, String)> {
     let gpu = |name: &str, node: &str| json!({"name": name, "containerEdits": {"deviceNodes": [{"path": format!("/dev/nvidia{name}"), "hostPath": node}]}});
     let all = json!({"name": "all", "containerEdits": {"deviceNodes": [
         {"path": "/dev/nvidia0", "hostPath": "/dev/null"}, {"path": "/dev/nvidia1", "hostPath": "/dev/zero"}]}});
@@ -83,7 +89,8 @@ fn machine() -> Vec<(&'static str, String)> {
         "cdiVersion": "0.3.0", "kind": "acme.example/npu",
         "devices": [{"name": "n0", "containerEdits": {"env": ["NPU=n0"]}}, {"name": "n1", "containerEdits": {"env": ["NPU=n1", "MORE=1"]}}],
     });
-    vec![("nvidia.json", nvidia.to_string()), ("amd.yaml", amd.to_owned()), ("acme.json", acme.to_string())]
+    let files = [("nvidia.json", nvidia.to_string()), ("amd.yaml", amd.to_owned()), ("acme.json", acme.to_string())];
+    files.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
 /// All of them.
@@ -94,6 +101,7 @@ pub(crate) fn all() -> Vec<Case> {
     cases.extend(edits::hooks());
     cases.extend(edits::versions());
     cases.extend(documents::all());
+    cases.extend(golden::all());
     cases
 }
 
@@ -107,6 +115,6 @@ pub(crate) fn asking_both(edits: Value, of_file: Value, document: Value, version
     );
     let document = with(document, &json!({"annotations": {"cdi.k8s.io/x": "acme.example/npu=n0,acme.example/npu=n1"}}));
     let mut case = Case::new(name, document);
-    case.container.cdi = vec![("acme.json", spec.to_string())];
+    case.container.cdi = vec![("acme.json".to_owned(), spec.to_string())];
     case
 }

@@ -129,9 +129,9 @@ pub(super) fn hooks() -> Vec<Case> {
 /// Files of every version, in JSON and YAML, sound and not.
 pub(super) fn versions() -> Vec<Case> {
     let document = |_: ()| with(config(&[]), &json!({"annotations": {"cdi.k8s.io/x": "acme.example/npu=n0"}}));
-    let in_file = |name: &'static str, text: &str| {
+    let in_file = |name: &str, text: &str| {
         let mut case = Case::new(format!("{name}: {text}"), document(()));
-        case.container.cdi = vec![(name, text.to_owned())];
+        case.container.cdi = vec![(name.to_owned(), text.to_owned())];
         case
     };
     let of_version = |version: &str, more: &str| {
