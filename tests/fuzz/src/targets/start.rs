@@ -152,7 +152,10 @@ fn loses_nothing(before: &str, after: &str, changed: &[&[&str]]) {
             false => loses_nothing(value, now, &below),
         }
     }
-    assert!(kept.all(|(name, _)| changed.iter().any(|path| path.first() == Some(&name))), "a member came from nowhere");
+    assert!(
+        kept.all(|(name, _)| changed.iter().any(|path| path.first().is_some_and(|first| **first == **name))),
+        "a member came from nowhere"
+    );
     assert_eq!(elements(before), None);
 }
 
