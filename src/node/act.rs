@@ -78,9 +78,10 @@ fn wait(node: &Node, knows: bool) -> Result<()> {
     let socket = engine::socket(node.engine, &node.config)?;
     let name = detect::name(node.engine);
     until(node.patience, || match cri::status(&socket) {
-        // CRI-O before 1.30 does not say which runtimes it has.
-        Ok(said) if !knows || node.engine == Engine::Crio || cri::names(&said, &node.name) => Ok(()),
-        Ok(_) => Err(Error::Usage(format!("{name} answers, but has no runtime {}", node.name))),
+        Ok(said) if knows && cri::has(&said, &node.name) == Some(false) => {
+            Err(Error::Usage(format!("{name} answers, but has no runtime {}", node.name)))
+        }
+        Ok(_) => Ok(()),
         Err(why) => Err(Error::Usage(format!("{name} does not answer: {why}"))),
     })
 }

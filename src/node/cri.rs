@@ -48,8 +48,15 @@ fn ask(socket: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// Whether the engine that says `said` of itself has the runtime `name`. `None` where it does not say which it has: CRI-O before 1.30.
+pub(super) fn has(said: &[u8], name: &str) -> Option<bool> {
+    // The table of runtimes in their configurations, containerd's and CRI-O's, which they send as JSON.
+    let is_said = names(said, "runtimes") || names(said, "Runtimes");
+    if names(said, name) { Some(true) } else { is_said.then_some(false) }
+}
+
 /// Whether `name` is a word of what an engine says of itself.
-pub(super) fn names(said: &[u8], name: &str) -> bool {
+fn names(said: &[u8], name: &str) -> bool {
     let is_inside = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(byte));
     let is_word = |start: usize| {
         let before = start.checked_sub(1).and_then(|before| said.get(before));
@@ -65,13 +72,16 @@ mod tests {
     #[test]
     fn a_runtime_is_known_by_its_whole_name() {
         for (said, expected) in [
-            (&br#"{"runtimes":{"gpu-runc":{"options"#[..], true),
-            (b"\x0a\x08gpu-runc\x12", true),
-            (br#"{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}"#, false),
-            (br#"{"runtimes":{"my-gpu-runc":{}}}"#, false),
-            (b"", false),
+            (&br#"{"runtimes":{"gpu-runc":{"options"#[..], Some(true)),
+            (b"\x0a\x08gpu-runc\x12", Some(true)),
+            (br#"{"runtimes":{"runc":{"options":{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(false)),
+            (br#"{"runtimes":{"my-gpu-runc":{}}}"#, Some(false)),
+            (br#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/opt/gpu-runc"}}},"sandboxImage":"p"}"#, Some(true)),
+            (br#"{"crio":{"Runtimes":{"crun":{"RuntimeRoot":"/run/gpu-runc"}}},"sandboxImage":"p"}"#, Some(false)),
+            (br#"{"sandboxImage":"registry.k8s.io/pause:3.9"}"#, None),
+            (b"", None),
         ] {
-            assert_eq!(names(said, "gpu-runc"), expected, "{}", String::from_utf8_lossy(said));
+            assert_eq!(has(said, "gpu-runc"), expected, "{}", String::from_utf8_lossy(said));
         }
     }
 

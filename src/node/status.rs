@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::layout::{self, FEATURES, Link};
 use super::{Node, cri, disk, engine, usage};
-use crate::configure::{Engine, detect};
+use crate::configure::detect;
 use crate::error::Result;
 
 /// Something about the machine, or a sentence that says why it is not known.
@@ -53,10 +53,7 @@ pub fn status(node: &Node) -> Result<Status> {
     let others = disk::names(layout.home())?.unwrap_or_default().into_iter().filter(is_other).collect();
     let is_registered = node.plan(true).map(|plan| plan.changes.is_empty()).map_err(|error| error.to_string());
     let said = engine::socket(node.engine, &node.config).map_err(|error| error.to_string());
-    let is_loaded = said.and_then(|socket| cri::status(&socket)).map(|said| match cri::names(&said, &node.name) {
-        false if node.engine == Engine::Crio => None,
-        is_named => Some(is_named),
-    });
+    let is_loaded = said.and_then(|socket| cri::status(&socket)).map(|said| cri::has(&said, &node.name));
     let is_labelled = disk::is_there(Path::new(FEATURES))?;
     let is_unregistered = node.plan(false)?.changes.is_empty();
     Ok(Status {
