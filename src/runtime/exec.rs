@@ -15,8 +15,10 @@ use std::process::Command;
 
 use crate::error::{Error, Result, reason};
 
-/// Where to look for a program that PATH does not lead to. podman kills and deletes with no PATH at all.
-pub const USUAL_FOLDERS: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+/// Where to look for a program that PATH does not lead to. podman kills and deletes with no PATH at all; CRI-O's packages have their
+/// runtimes in a folder of their own.
+pub const USUAL_FOLDERS: [&str; 7] =
+    ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/libexec/crio"];
 
 /// The first of `candidates` (names, or absolute paths) that can be executed and is not this program.
 pub fn find(candidates: &[String]) -> Result<PathBuf> {
