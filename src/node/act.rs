@@ -76,9 +76,9 @@ fn signal(node: &Node, is_gone: bool) -> Result<()> {
 
 fn wait(node: &Node, knows: bool) -> Result<()> {
     let socket = engine::socket(node.engine, &node.config)?;
-    let name = detect::name(node.engine);
+    let (name, program) = (detect::name(node.engine), node.layout.program());
     until(node.patience, || match cri::status(&socket) {
-        Ok(said) if knows && cri::has(&said, &node.name) == Some(false) => {
+        Ok(said) if knows && cri::has(&said, &node.name, &program) == Some(false) => {
             Err(Error::Usage(format!("{name} answers, but has no runtime {}", node.name)))
         }
         Ok(_) => Ok(()),

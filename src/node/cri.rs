@@ -48,11 +48,12 @@ fn ask(socket: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
-/// Whether the engine that says `said` of itself has the runtime `name`. `None` where it does not say which it has: CRI-O before 1.30.
-pub(super) fn has(said: &[u8], name: &str) -> Option<bool> {
+/// Whether the engine that says `said` of itself has a runtime `name` that is `program`. `None` where it does not say which runtimes it
+/// has: CRI-O before 1.30. One that has to read its files anew may still have another program under the name.
+pub(super) fn has(said: &[u8], name: &str, program: &Path) -> Option<bool> {
     // The table of runtimes in their configurations, containerd's and CRI-O's, which they send as JSON.
     let is_said = names(said, "runtimes") || names(said, "Runtimes");
-    if names(said, name) { Some(true) } else { is_said.then_some(false) }
+    is_said.then(|| names(said, name) && names(said, &program.to_string_lossy()))
 }
 
 /// Whether `name` is a word of what an engine says of itself.
@@ -70,18 +71,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_runtime_is_known_by_its_whole_name() {
+    fn a_runtime_is_known_by_its_whole_name_and_its_program() {
         for (said, expected) in [
-            (&br#"{"runtimes":{"gpu-runc":{"options"#[..], Some(true)),
-            (b"\x0a\x08gpu-runc\x12", Some(true)),
-            (br#"{"runtimes":{"runc":{"options":{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(false)),
-            (br#"{"runtimes":{"my-gpu-runc":{}}}"#, Some(false)),
-            (br#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/opt/gpu-runc"}}},"sandboxImage":"p"}"#, Some(true)),
-            (br#"{"crio":{"Runtimes":{"crun":{"RuntimeRoot":"/run/gpu-runc"}}},"sandboxImage":"p"}"#, Some(false)),
-            (br#"{"sandboxImage":"registry.k8s.io/pause:3.9"}"#, None),
-            (b"", None),
+            (r#"{"runtimes":{"gpu-runc":{"options":{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(true)),
+            (r#"{"runtimes":{"gpu-runc":{"options":{"BinaryName":"/usr/bin/gpu-runc"}}}}"#, Some(false)),
+            (r#"{"runtimes":{"runc":{"options":{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(false)),
+            (r#"{"runtimes":{"my-gpu-runc":{}}}"#, Some(false)),
+            (r#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(true)),
+            (r#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/usr/bin/gpu-runc"}}}}"#, Some(false)),
+            (r#"{"crio":{"Runtimes":{"crun":{"RuntimeRoot":"/run/gpu-runc"}}}}"#, Some(false)),
+            (r#"{"sandboxImage":"registry.k8s.io/pause:3.9"}"#, None),
+            ("", None),
         ] {
-            assert_eq!(has(said, "gpu-runc"), expected, "{}", String::from_utf8_lossy(said));
+            let program = Path::new("/opt/gpu-runc/current/gpu-runc");
+            assert_eq!(has(said.as_bytes(), "gpu-runc", program), expected, "{said}");
         }
     }
 

@@ -216,7 +216,7 @@ fn found(node: &Node, build: &Build) -> Result<Found> {
         }
     }
     // What somebody wrote without a restart, or an engine that started with other files.
-    let lacks = |said: Vec<u8>| cri::has(&said, &node.name) == Some(false);
+    let lacks = |said: Vec<u8>| cri::has(&said, &node.name, &layout.program()) == Some(false);
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Found {
         current: disk::link(&layout.link(Link::Current))?,

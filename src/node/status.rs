@@ -53,7 +53,8 @@ pub fn status(node: &Node) -> Result<Status> {
     let others = disk::names(layout.home())?.unwrap_or_default().into_iter().filter(is_other).collect();
     let is_registered = node.plan(true).map(|plan| plan.changes.is_empty()).map_err(|error| error.to_string());
     let said = engine::socket(node.engine, &node.config).map_err(|error| error.to_string());
-    let is_loaded = said.and_then(|socket| cri::status(&socket)).map(|said| cri::has(&said, &node.name));
+    let is_loaded =
+        said.and_then(|socket| cri::status(&socket)).map(|said| cri::has(&said, &node.name, &layout.program()));
     let is_labelled = disk::is_there(Path::new(FEATURES))?;
     let is_unregistered = node.plan(false)?.changes.is_empty();
     Ok(Status {

@@ -141,7 +141,10 @@ fn answer(mut stream: UnixStream, loaded: &Path) {
         return;
     }
     let has = fs::read_to_string(loaded).unwrap_or_default().contains("runtimes.gpu-runc]");
-    let text = if has { r#"{"runtimes":{"gpu-runc":{}}}"# } else { r#"{"runtimes":{"runc":{}}}"# };
+    let text = match has {
+        true => r#"{"runtimes":{"gpu-runc":{"BinaryName":"/opt/gpu-runc/current/gpu-runc"}}}"#,
+        false => r#"{"runtimes":{"runc":{}}}"#,
+    };
     let frame =
         |kind: u8, flags: u8, payload: &[u8]| [&[0, 0, payload.len() as u8, kind, flags, 0, 0, 0, 1], payload].concat();
     let message = [&[0, 0, 0, 0, text.len() as u8], text.as_bytes()].concat();
