@@ -123,7 +123,7 @@ rke2\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l config -d 'The engine\'s main file, in place of the usual one' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l runtime-name -d 'What pods call the runtime: the handler of the RuntimeClass' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l restart -d 'How the engine is made to read its files anew' -r -f -a "none\t'Not; the command that does it is printed'
-signal\t'Send SIGHUP'
+signal\t'Send SIGHUP, for containerd without systemd'
 systemd\t'Ask systemd'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l wait -d 'How many seconds to wait for the engine, and for another installer' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l source -d 'The folder of gpu-runc and gpu-ctk; without it, that of this program' -r -F
@@ -141,7 +141,7 @@ rke2\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l config -d 'The engine\'s main file, in place of the usual one' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l runtime-name -d 'What pods call the runtime: the handler of the RuntimeClass' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l restart -d 'How the engine is made to read its files anew' -r -f -a "none\t'Not; the command that does it is printed'
-signal\t'Send SIGHUP'
+signal\t'Send SIGHUP, for containerd without systemd'
 systemd\t'Ask systemd'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l wait -d 'How many seconds to wait for the engine, and for another installer' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l wait-for-containers -d 'How many seconds to wait for the last container that uses it' -r

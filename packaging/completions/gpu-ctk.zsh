@@ -245,7 +245,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The engine'\''s main file, in place of the usual one]:FILE:_files' \
 '--runtime-name=[What pods call the runtime\: the handler of the RuntimeClass]:NAME:_default' \
 '--restart=[How the engine is made to read its files anew]:HOW:((none\:"Not; the command that does it is printed"
-signal\:"Send SIGHUP"
+signal\:"Send SIGHUP, for containerd without systemd"
 systemd\:"Ask systemd"))' \
 '--wait=[How many seconds to wait for the engine, and for another installer]:SECONDS:_default' \
 '--source=[The folder of gpu-runc and gpu-ctk; without it, that of this program]:DIR:_files' \
@@ -266,7 +266,7 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The engine'\''s main file, in place of the usual one]:FILE:_files' \
 '--runtime-name=[What pods call the runtime\: the handler of the RuntimeClass]:NAME:_default' \
 '--restart=[How the engine is made to read its files anew]:HOW:((none\:"Not; the command that does it is printed"
-signal\:"Send SIGHUP"
+signal\:"Send SIGHUP, for containerd without systemd"
 systemd\:"Ask systemd"))' \
 '--wait=[How many seconds to wait for the engine, and for another installer]:SECONDS:_default' \
 '--wait-for-containers=[How many seconds to wait for the last container that uses it]:SECONDS:_default' \

@@ -113,7 +113,7 @@ enum Named {
 enum Restart {
     /// Not; the command that does it is printed
     None,
-    /// Send SIGHUP
+    /// Send SIGHUP, for containerd without systemd
     Signal,
     /// Ask systemd
     Systemd,
@@ -172,6 +172,11 @@ impl Machine {
             node::enter(root)?;
         }
         let engine = self.engine.map_or_else(node::engine::detect, |named| Ok(named.into()))?;
+        let restart = effort.map_or(How::Never, |effort| effort.restart.into());
+        if restart == How::Signal && engine != Engine::Containerd {
+            let name = detect::name(engine);
+            return Err(Error::Usage(format!("--restart signal: {name} has none for it; use systemd, or none")));
+        }
         let config = self.config.clone().unwrap_or_else(|| detect::machine_config(engine));
         Ok(Node {
             layout: Layout::new(&self.prefix),
@@ -180,7 +185,7 @@ impl Machine {
             name: self.runtime_name.clone(),
             is_default: self.set_as_default,
             takes_annotations: self.pod_annotations,
-            restart: effort.map_or(How::Never, |effort| effort.restart.into()),
+            restart,
             env,
             patience: Duration::from_secs(effort.map_or(0, |effort| effort.wait)),
         })

@@ -29,7 +29,9 @@ pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
         // What is no longer in its file, Docker keeps at a reload (moby, daemon/reload_unix).
         Engine::Docker if is_gone => &["restart", "docker"],
         Engine::Docker => &["reload", "docker"],
-        Engine::Crio => &["reload", "crio"],
+        // A reload changes what it says of itself, and pods go on to get the runtimes that it started with (1.36.3: the server
+        // reloads a copy of what its runtimes are looked up in).
+        Engine::Crio => &["restart", "crio"],
         Engine::Podman => return None,
         // Only those units that run, an agent's or a server's.
         Engine::K3s => &["try-restart", "k3s", "k3s-agent"],
@@ -68,7 +70,8 @@ fn without_absent(arguments: Vec<&'static str>, env: &[(&str, &str)]) -> Vec<&'s
     if running.is_empty() { arguments } else { [verb, running].concat() }
 }
 
-/// Sends SIGHUP to the engine that `config` is the file of. Docker and CRI-O reload; containerd ends and its unit starts it anew.
+/// Sends SIGHUP to the engine that `config` is the file of. Docker reloads; containerd ends and its unit starts it anew. Others have no
+/// signal that does it.
 pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
     let pid = match engine {
         Engine::Podman => return Ok(()),
@@ -78,8 +81,7 @@ pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
         }
         Engine::Docker => written(&pid_file(config)?, "dockerd")?,
         Engine::Containerd => containerd(config)?,
-        Engine::Crio => listening(Path::new(CRIO_SOCKET), "crio")?,
-        Engine::K3s | Engine::Rke2 => {
+        Engine::Crio | Engine::K3s | Engine::Rke2 => {
             let message = "has no signal for it, the files are written; use --restart systemd";
             return Err(Error::Usage(format!("{} {message}", detect::name(engine))));
         }

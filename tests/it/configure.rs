@@ -104,6 +104,23 @@ fn a_file_that_does_not_parse_is_told_with_its_line_and_stays() {
 }
 
 #[test]
+fn what_cannot_be_done_by_a_signal_is_told_with_what_does_it() {
+    for (engine, command) in [("crio", "restart crio"), ("k3s", "try-restart k3s k3s-agent")] {
+        let scratch = Scratch::new();
+        let args = ["--engine", engine, "--config", "file", "--runtime-path", "/opt/gpu-runc", "--restart"];
+        let (code, _, err) = said(&configure(&scratch, &[&args[..], &["signal"]].concat()));
+        assert!(
+            code == Some(1) && err.contains("has no signal for it, the files are written; use --restart systemd"),
+            "{err}"
+        );
+        let unconfigured = ["--engine", engine, "--config", "file", "--unconfigure"];
+        let (_, out, _) = said(&configure(&scratch, &unconfigured));
+        let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
+        assert!(out.ends_with(&format!("to apply: systemctl {user}{command}\n")), "{out}");
+    }
+}
+
+#[test]
 fn every_engines_files_come_and_go() {
     for (engine, config, made) in [
         ("docker", "docker/daemon.json", "docker/daemon.json"),

@@ -106,8 +106,10 @@ fn other_engines_are_told_and_restarted_in_their_own_way() {
     assert!(both.code == Some(1) && both.err.contains("this host has k3s, crio, containerd; say which"), "{both:?}");
     for (engine, drop_in, applied) in [
         ("k3s", format!("{folder}/config-v3.toml.d/99-gpu-runc.toml"), "try-restart k3s-agent 1"),
-        ("crio", "etc/crio/crio.conf.d/99-gpu-runc.conf".to_owned(), "reload crio 1"),
+        ("crio", "etc/crio/crio.conf.d/99-gpu-runc.conf".to_owned(), "restart crio 1"),
     ] {
+        let signalled = host.node(&format!("install --source a --engine {engine} --restart signal"));
+        assert!(signalled.code == Some(1) && signalled.err.contains("has none for it; use systemd"), "{signalled:?}");
         let installed = host.node(&format!("install --source a --engine {engine}"));
         assert_eq!(installed.code, Some(0), "{installed:?}");
         assert!(host.read(&drop_in).contains("/opt/gpu-runc/current/gpu-runc"));
