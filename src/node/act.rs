@@ -46,14 +46,13 @@ pub(super) fn take(step: &Step<'_>, node: &Node) -> Result<()> {
 
 /// A containerd that cannot read its file does not come back, and takes the node with it.
 fn check(node: &Node) -> Result<()> {
-    match (node.engine, ask::refusal(&node.config)) {
-        (Engine::Containerd, Some(why)) => Err(Error::Config {
-            path: node.config.clone(),
-            line: None,
-            message: format!("containerd refuses it: {why}"),
-        }),
-        _ => Ok(()),
+    if node.engine != Engine::Containerd {
+        return Ok(());
     }
+    ask::refusal(&node.config).map_or(Ok(()), |why| {
+        let message = format!("containerd refuses it: {why}");
+        Err(Error::Config { path: node.config.clone(), line: None, message })
+    })
 }
 
 /// SIGHUP ends containerd, but not at once: until then it answers as if nothing had been said.
