@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::engines::place::Place;
 use crate::engines::session::Session;
 use crate::fixtures::fixtures;
 use crate::scratch::{Scratch, program_on_path, skip, succeed};
@@ -19,7 +20,12 @@ const RUNTIMES: &str = "plugins.\"io.containerd.grpc.v1.cri\".containerd.runtime
 
 /// Runs `gpu-ctk runtime configure` on the files of `scratch`, whose folder `bin` comes first on PATH.
 fn configure(scratch: &Scratch, args: &[&str]) -> Output {
-    let path = format!("{}:{}", scratch.text("bin"), std::env::var("PATH").unwrap_or_default());
+    configure_at(&Place::default(), scratch, args)
+}
+
+/// The same with the engines of `place`.
+fn configure_at(place: &Place, scratch: &Scratch, args: &[&str]) -> Output {
+    let path = format!("{}:{}", scratch.text("bin"), place.path());
     let mut command = Command::new(CTK);
     command.env("PATH", path).env("GPU_RUNC_CONFIG", "/absent").current_dir(scratch.path(""));
     command.args(["runtime", "configure"]).args(args).output().unwrap()
@@ -191,63 +197,90 @@ fn another_projects_daemon_json_comes_back_as_it_was() {
 }
 
 /// What containerd makes of the file.
-fn dump(config: &Path) -> toml::Table {
-    succeed(Command::new("containerd").arg("--config").arg(config).args(["config", "dump"])).parse().unwrap()
+fn dump(place: &Place, config: &Path) -> toml::Table {
+    let containerd = place.program("containerd").unwrap();
+    succeed(Command::new(containerd).arg("--config").arg(config).args(["config", "dump"])).parse().unwrap()
 }
 
-fn runtimes(dump: &mut toml::Table) -> &mut toml::Table {
-    let keys = ["plugins", "io.containerd.grpc.v1.cri", "containerd", "runtimes"];
-    keys.iter().fold(dump, |table, key| table[*key].as_table_mut().unwrap())
+/// The part of `dump` that says which runtimes pods can have.
+fn of_pods(dump: &mut toml::Table) -> &mut toml::Table {
+    let plugins = dump["plugins"].as_table_mut().unwrap();
+    let is_second = plugins.contains_key("io.containerd.cri.v1.runtime");
+    let plugin = if is_second { "io.containerd.cri.v1.runtime" } else { "io.containerd.grpc.v1.cri" };
+    plugins[plugin]["containerd"].as_table_mut().unwrap()
+}
+
+/// A dump spells out what a runtime of containerd's own has by default, and of one that is written only what is written.
+fn without_nothings(runtime: &mut toml::Value) {
+    let is_nothing = |value: &toml::Value| match value {
+        toml::Value::String(text) => ["", "podsandbox"].contains(&text.as_str()),
+        toml::Value::Array(array) => array.is_empty(),
+        value => value.as_bool() == Some(false) || value.as_integer() == Some(0),
+    };
+    let runtime = runtime.as_table_mut().unwrap();
+    runtime.retain(|_, value| !is_nothing(value));
+    if let Some(options) = runtime.get_mut("options").and_then(toml::Value::as_table_mut) {
+        options.retain(|_, value| !is_nothing(value));
+    }
 }
 
 #[test]
 fn containerd_sees_one_more_runtime_and_nothing_else() {
-    if program_on_path("containerd").is_none() {
-        return skip("configure::containerd", "containerd not on PATH (apt-get install containerd)");
+    for place in Place::all("containerd") {
+        if place.program("containerd").is_none() {
+            skip("configure::containerd", "containerd not on PATH (apt-get install containerd)");
+            continue;
+        }
+        sees_one_more_runtime(&place);
     }
+}
+
+fn sees_one_more_runtime(place: &Place) {
     let debian = "version = 2\n\n[plugins]\n  [plugins.\"io.containerd.grpc.v1.cri\"]\n    \
                   [plugins.\"io.containerd.grpc.v1.cri\".cni]\n      bin_dir = \"/usr/lib/cni\"\n";
     let cluster = format!(
         "{debian}[{RUNTIMES}.runc]\nruntime_type = 'io.containerd.runc.v2'\n[{RUNTIMES}.runc.options]\nSystemdCgroup = true\n"
     );
     let mut samples = vec![(debian.to_owned(), false), (cluster, true), ("oom_score = 0\n".to_owned(), false)];
+    let default = Command::new(place.program("containerd").unwrap()).args(["config", "default"]).output().unwrap();
+    samples.push((String::from_utf8(default.stdout).unwrap(), false));
     let folder = fixtures("nvidia/engine-configs/etc/containerd").into_iter();
     let files = folder.flat_map(|folder| fs::read_dir(folder).unwrap()).map(|entry| entry.unwrap().path());
     samples.extend(files.map(|file| (fs::read_to_string(file).unwrap(), false)));
     for (text, is_systemd) in samples {
         let scratch = Scratch::new();
+        // The machine's own drop-ins are no part of this.
+        let text = text.replace("/etc/containerd/conf.d", &scratch.text("conf.d"));
         let config = scratch.write("config.toml", &text);
-        let mut before = dump(&config);
+        let mut before = dump(place, &config);
         let args = ["--engine", "containerd", "--config", "config.toml"];
-        let (code, _, err) = said(&configure(&scratch, &[&args[..], &["--set-as-default"]].concat()));
+        let (code, _, err) = said(&configure_at(place, &scratch, &[&args[..], &["--set-as-default"]].concat()));
         assert_eq!((code, err.as_str()), (Some(0), ""), "{text}");
-        let mut after = dump(&config);
-        let ours = runtimes(&mut after).remove("gpu-runc").unwrap();
+        let mut after = dump(place, &config);
+        assert_eq!(of_pods(&mut after)["default_runtime_name"].as_str(), Some("gpu-runc"), "{text}");
+        let ours = of_pods(&mut after)["runtimes"].as_table_mut().unwrap().remove("gpu-runc").unwrap();
         assert_eq!(ours["runtime_type"].as_str(), Some("io.containerd.runc.v2"));
         assert_eq!(ours["options"]["BinaryName"].as_str(), Some(GPU_RUNC));
         let systemd = ours["options"].get("SystemdCgroup").and_then(toml::Value::as_bool).unwrap_or_default();
         assert_eq!(systemd, is_systemd, "{text}");
         for dump in [&mut before, &mut after] {
-            // Its own runc has options, all of them unset; one that is written has none.
-            if let Some(runc) = runtimes(dump).get_mut("runc").and_then(toml::Value::as_table_mut) {
-                let is_unset = |value: &toml::Value| match value {
-                    toml::Value::String(text) => text.is_empty(),
-                    value => value.as_bool() == Some(false) || value.as_integer() == Some(0),
-                };
-                runc["options"].as_table_mut().unwrap().retain(|_, value| !is_unset(value));
+            // One more file is read.
+            dump.remove("imports");
+            let containerd = of_pods(dump);
+            containerd.insert("default_runtime_name".to_owned(), "any".into());
+            if let Some(runc) = containerd["runtimes"].get_mut("runc") {
+                without_nothings(runc);
             }
-            let cri = dump["plugins"]["io.containerd.grpc.v1.cri"]["containerd"].as_table_mut().unwrap();
-            cri.insert("default_runtime_name".to_owned(), "any".into());
         }
         assert_eq!(after, before, "{text}");
-        let unconfigured = configure(&scratch, &[&args[..], &["--unconfigure"]].concat());
+        let unconfigured = configure_at(place, &scratch, &[&args[..], &["--unconfigure"]].concat());
         assert_eq!((said(&unconfigured).0, scratch.read("config.toml")), (Some(0), text));
     }
 }
 
 /// A corner of the machine with /etc of its own; nothing where there can be none.
-fn session(test: &str, programs: &[(&str, &str)]) -> Option<Session> {
-    let absent = programs.iter().find(|(program, _)| program_on_path(program).is_none());
+fn session(test: &str, place: &Place, programs: &[(&str, &str)]) -> Option<Session> {
+    let absent = programs.iter().find(|(program, _)| place.program(program).is_none());
     if let Some((program, package)) = absent {
         skip(test, &format!("{program} not on PATH (apt-get install {package})"));
         return None;
@@ -256,7 +289,7 @@ fn session(test: &str, programs: &[(&str, &str)]) -> Option<Session> {
         skip(test, "needs root");
         return None;
     }
-    let session = Session::new();
+    let session = Session::new(place);
     if session.is_none() {
         skip(test, "needs CAP_SYS_ADMIN, for mounts and processes of its own");
     }
@@ -289,8 +322,12 @@ fn daemon(session: &Session, command: &str) {
 
 #[test]
 fn a_running_containerd_is_signalled_and_comes_back_with_the_runtime() {
+    Place::all("containerd").iter().for_each(is_signalled);
+}
+
+fn is_signalled(place: &Place) {
     let needs = [("containerd", "containerd"), ("ctr", "containerd")];
-    let Some(session) = session("configure::containerd::daemon", &needs) else { return };
+    let Some(session) = session(&place.named("configure::containerd::daemon"), place, &needs) else { return };
     let [root, state] = ["root", "state"].map(|name| session.scratch.text(name));
     let address = session.scratch.text("containerd.sock");
     let text = format!(
@@ -299,7 +336,7 @@ fn a_running_containerd_is_signalled_and_comes_back_with_the_runtime() {
     );
     let saved = session.scratch.write("config.toml", &text);
     shell(&session, &format!("cp {} /etc/containerd/config.toml", saved.display()));
-    let plugins = format!("ctr --address {address} plugins list | grep 'io.containerd.grpc.v1.*cri'");
+    let plugins = format!("ctr --address {address} plugins list | grep 'io.containerd.grpc.v1 *cri'");
     daemon(&session, "containerd");
     shows(&session, &plugins, "cri");
     let configure = format!("{CTK} runtime configure --engine containerd --restart signal");
@@ -309,8 +346,10 @@ fn a_running_containerd_is_signalled_and_comes_back_with_the_runtime() {
     daemon(&session, "containerd");
     let shown = shows(&session, &plugins, "ok");
     assert!(shown.contains("ok"), "{shown}");
-    let log = session.scratch.read("daemon.log");
-    assert!(log.contains("DefaultRuntimeName:gpu-runc") && log.contains(&format!("BinaryName:{GPU_RUNC}")), "{log}");
+    // It tells its log which configuration it has, 1.x as Go has it and 2.x as JSON.
+    let log = session.scratch.read("daemon.log").replace("\\\"", "").to_lowercase();
+    let says = |words: &str| log.contains(&words.to_lowercase());
+    assert!(says("DefaultRuntimeName:gpu-runc") && says(&format!("BinaryName:{GPU_RUNC}")), "{log}");
     shell(&session, &format!("{configure} --unconfigure"));
     assert_eq!(shell(&session, "cat /etc/containerd/config.toml"), text);
 }
@@ -318,7 +357,7 @@ fn a_running_containerd_is_signalled_and_comes_back_with_the_runtime() {
 #[test]
 fn a_running_docker_is_signalled_and_has_the_runtime() {
     let needs = [("dockerd", "docker.io"), ("docker", "docker.io"), ("containerd", "containerd"), ("runc", "runc")];
-    let Some(session) = session("configure::docker", &needs) else { return };
+    let Some(session) = session("configure::docker", &Place::default(), &needs) else { return };
     let [data, exec] = ["docker", "docker-exec"].map(|name| session.scratch.text(name));
     let text = format!(
         "{{\n    \"data-root\": {data:?},\n    \"exec-root\": {exec:?},\n    \"iptables\": false,\n    \"bridge\": \"none\",\n    \
@@ -350,7 +389,7 @@ fn a_running_docker_is_signalled_and_has_the_runtime() {
 #[test]
 fn podman_starts_containers_through_the_runtime() {
     let needs = [("podman", "podman"), ("conmon", "conmon"), ("runc", "runc"), ("busybox", "busybox-static")];
-    let Some(session) = session("configure::podman", &needs) else { return };
+    let Some(session) = session("configure::podman", &Place::default(), &needs) else { return };
     let configure = format!("{CTK} runtime configure --engine podman --set-as-default");
     let said = shell(&session, &configure);
     assert!(said.ends_with("wrote /etc/containers/containers.conf.d/99-gpu-runc.conf\n"), "{said}");

@@ -7,6 +7,7 @@ mod engine;
 mod host;
 mod installation;
 mod load;
+pub(crate) mod place;
 mod removal;
 mod scenarios;
 pub(crate) mod session;
@@ -15,10 +16,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use engine::{Engine, Through};
 use installation::Installation;
+use place::Place;
 use scenarios::SCENARIOS;
 use session::Session;
 
-use crate::scratch::{program_on_path, skip};
+use crate::scratch::skip;
 
 #[test]
 fn runc_gives_containers_their_gpus() {
@@ -50,10 +52,15 @@ fn nerdctl_gives_containers_their_gpus() {
     walk(&installation::NERDCTL);
 }
 
-/// Brings the engine up once, goes through every scenario, and names all that fail.
+/// Walks each version of the engine that is found.
 fn walk(installation: &Installation) {
-    let test = format!("engines::{}", installation.name);
-    let Some(engine) = engine_for_test(&test, installation) else { return };
+    Place::all(installation.program).iter().for_each(|place| walk_at(place, installation));
+}
+
+/// Brings the engine up once, goes through every scenario, and names all that fail.
+fn walk_at(place: &Place, installation: &Installation) {
+    let test = place.named(&format!("engines::{}", installation.name));
+    let Some(engine) = engine_for_test(&test, place, installation) else { return };
     let fails = |(name, check): &(&'static str, scenarios::Check)| {
         host::describe(&engine.session.scratch);
         engine.configure("");
@@ -63,11 +70,11 @@ fn walk(installation: &Installation) {
     };
     let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
     let logs = || ["daemon.log", "gpu-runc.log"].map(|log| engine.session.scratch.read(log)).join("\n");
-    assert!(failed.is_empty(), "with {}: {failed:#?}\n{}", installation.name, logs());
+    assert!(failed.is_empty(), "{test}: {failed:#?}\n{}", logs());
 }
 
 /// The engine on a host with made-up GPUs. `None`, said out loud, where it is not to be had or cannot run a container.
-fn engine_for_test(test: &str, installation: &Installation) -> Option<Engine> {
+fn engine_for_test(test: &str, place: &Place, installation: &Installation) -> Option<Engine> {
     let skip = |reason: &str| {
         skip(test, reason);
         None
@@ -76,11 +83,11 @@ fn engine_for_test(test: &str, installation: &Installation) -> Option<Engine> {
         return skip("needs root");
     }
     for (program, package) in installation.needs {
-        if program_on_path(program).is_none() {
+        if place.program(program).is_none() {
             return skip(&format!("{program} not on PATH ({package})"));
         }
     }
-    let Some(session) = Session::new() else {
+    let Some(session) = Session::new(place) else {
         return skip("needs CAP_SYS_ADMIN, for mounts and processes of its own");
     };
     host::make(&session.scratch);

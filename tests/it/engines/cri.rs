@@ -1,8 +1,9 @@
-//! containerd's CRI: pods with the handler gpu-runc, started as a kubelet starts them.
+//! The CRI of containerd and CRI-O: pods with the handler gpu-runc, started as a kubelet starts them.
 //!
 //! The pods are on the host's network, the image is imported, and the pause container is of the same image.
 
 mod client;
+mod installed;
 mod message;
 
 use std::fs;
@@ -14,13 +15,17 @@ use client::{Client, Wish};
 use serde_json::Value;
 
 use super::engine::Engine;
+use super::installation::Installation;
+use super::place::Place;
 use super::session::wait_until;
 use super::{engine_for_test, host, installation, removal};
+use crate::scratch::skip;
 
 /// What a check needs. It fails by panicking.
 struct Node {
     engine: Engine,
     client: Client,
+    is_crio: bool,
 }
 
 type Check = fn(&Node);
@@ -28,7 +33,8 @@ type Check = fn(&Node);
 const SCENARIOS: &[(&str, Check)] = &[
     ("a device plugin's mount gives a device, and nothing more", mount),
     ("a device plugin's bare nodes stay as they are", bare_nodes),
-    ("a device plugin's CDI annotation counts where the handler lets only the kubelet's through", cdi_annotation),
+    ("a device plugin's CDI annotation counts, and a pod author's does not", cdi_annotation),
+    ("what the engine's own CDI has given is not given twice", nothing_twice),
     ("an image that wants every GPU gets none, and the log says so", image),
     ("what is refused is the text of the pod's event", refused),
     ("our annotation counts in the namespaces that are listed", namespaces),
@@ -40,29 +46,36 @@ const SCENARIOS: &[(&str, Check)] = &[
     ("many pods, one after another and at the same time", many),
 ];
 
-const FIRST: Wish<'_> =
-    Wish { env: &[], annotations: &[], nulls: &["/var/run/nvidia-container-devices/0"], nodes: &[] };
-const NOTHING: Wish<'_> = Wish { env: &[], annotations: &[], nulls: &[], nodes: &[] };
+const FIRST: Wish<'_> = Wish { nulls: &["/var/run/nvidia-container-devices/0"], ..NOTHING };
+const NOTHING: Wish<'_> = Wish { env: &[], annotations: &[], cdi: &[], nulls: &[], nodes: &[] };
 /// Until it is told to end.
 const WAIT: &str = "trap 'exit 5' TERM; while :; do sleep 0.1; done";
 const SEE: &str = "ls /dev | grep nvidia | xargs";
-/// How many pods, and how many of them at the same time.
+/// How many pods, and how many of them at the same time; and of a further version.
 const MANY: (usize, usize) = (100, 20);
+const SOME: (usize, usize) = (10, 10);
 /// How long pods are started one after another.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 #[test]
 fn kubernetes_pods_get_their_gpus() {
-    let test = "engines::cri";
-    let Some(engine) = engine_for_test(test, &installation::CRI) else { return };
-    let client = Client {
-        socket: engine.session.scratch.text("containerd.sock"),
-        cgroup: engine.session.cgroup(),
-        calls: 0.into(),
-    };
-    let node = Node { engine, client };
-    let version = wait_until(|| node.client.version().ok());
-    assert!(version.is_some(), "{:?}\n{}", node.client.version(), node.engine.session.scratch.read("daemon.log"));
+    let places = Place::all("containerd");
+    if places.len() == 1 {
+        skip("engines::cri of other versions", "(optional) GPU_RUNC_ENGINES names no folder with another containerd");
+    }
+    places.iter().for_each(|place| walk(place, &installation::CRI));
+}
+
+#[test]
+fn kubernetes_pods_get_their_gpus_from_cri_o() {
+    Place::all("crio").iter().for_each(|place| walk(place, &installation::CRIO));
+}
+
+fn walk(place: &Place, installation: &Installation) {
+    let test = place.named(&format!("engines::{}", installation.name));
+    let Some(engine) = engine_for_test(&test, place, installation) else { return };
+    let node = connected(engine, installation.program == "crio");
+    eprintln!("{test}: version {}", node.client.version().unwrap());
     let fails = |(name, check): &(&'static str, Check)| {
         host::describe(&node.engine.session.scratch);
         node.engine.configure("[policy.pods]\nnamespaces = []\n");
@@ -73,12 +86,38 @@ fn kubernetes_pods_get_their_gpus() {
     };
     let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
     let logs = || ["daemon.log", "gpu-runc.log"].map(|log| node.engine.session.scratch.read(log)).join("\n");
-    assert!(failed.is_empty(), "{failed:#?}\n{}", logs());
+    assert!(failed.is_empty(), "{test}: {failed:#?}\n{}", logs());
+}
+
+/// The engine with a client of its CRI, as soon as it answers.
+fn connected(engine: Engine, is_crio: bool) -> Node {
+    let socket =
+        if is_crio { "/run/crio/crio.sock".to_owned() } else { engine.session.scratch.text("containerd.sock") };
+    let client = Client { socket: engine.session.outside(&socket), cgroup: engine.session.cgroup(), calls: 0.into() };
+    let answers = wait_until(|| client.version().ok());
+    assert!(answers.is_some(), "{:?}\n{}", client.version(), engine.session.scratch.read("daemon.log"));
+    host::describe(&engine.session.scratch);
+    engine.configure("[policy.pods]\nnamespaces = []\n");
+    Node { engine, client, is_crio }
 }
 
 impl Node {
     fn log(&self) -> String {
         self.engine.session.scratch.read("gpu-runc.log")
+    }
+
+    /// The bundle's file of a container or a sandbox.
+    fn config_json(&self, id: &str) -> Value {
+        let path = match self.is_crio {
+            true => format!("crio-run/vfs-containers/{id}/userdata/config.json"),
+            false => format!("containerd-state/io.containerd.runtime.v2.task/k8s.io/{id}/config.json"),
+        };
+        serde_json::from_str(&self.engine.session.scratch.read(&path)).unwrap()
+    }
+
+    /// What the engine says before the words of a runtime that refuses.
+    fn refusal(&self) -> &'static str {
+        if self.is_crio { "container create failed" } else { "OCI runtime create failed" }
     }
 
     /// What a container of a new pod in this namespace sees; the error is the text of the pod's event.
@@ -115,7 +154,42 @@ fn cdi_annotation(node: &Node) {
     let wish = Wish { annotations: &[("cdi.k8s.io/plugin_1", "nvidia.com/gpu=1")], ..NOTHING };
     assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"));
     let of_author = [("cdi.k8s.io/mine", "nvidia.com/gpu=0")];
+    if node.is_crio {
+        // It hands all of a pod's annotations on, so that what is true with containerd must not be said there. It needs not be.
+        node.engine.configure("[policy.pods]\nnamespaces = []\n");
+        assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"), "by the engine itself");
+    }
     assert_eq!(node.sees("team-a", &of_author, NOTHING).as_deref(), Ok(""), "the author's does not come through");
+}
+
+fn nothing_twice(node: &Node) {
+    if !node.engine.has_cdi {
+        return;
+    }
+    node.engine.configure("[policy.pods]\nnamespaces = []\nannotations = true\n");
+    let pod = node.client.pod("team-a", &[]).unwrap();
+    let by_annotation = Wish { annotations: &[("cdi.k8s.io/plugin_1", "nvidia.com/gpu=1")], ..NOTHING };
+    let by_name = Wish { cdi: &["nvidia.com/gpu=1"], ..NOTHING };
+    for (name, wish) in [("annotated", by_annotation), ("named", by_name)] {
+        let container = pod.start(name, wish, WAIT).unwrap();
+        assert_eq!(pod.exec(&container, SEE), (0, "nvidia1 nvidiactl\n".to_owned()), "{name}");
+        let config = node.config_json(&container);
+        let hooks = config["hooks"].as_object().unwrap().keys().map(|stage| format!("/hooks/{stage}"));
+        let lists = ["/mounts", "/process/env", "/linux/devices", "/linux/resources/devices"].map(str::to_owned);
+        for list in hooks.chain(lists) {
+            let entries = config.pointer(&list).unwrap().as_array().unwrap();
+            let is_twice = |entry: &&Value| entries.iter().filter(|other| other == entry).count() > 1;
+            assert_eq!(entries.iter().find(is_twice), None, "{name}: {list}");
+        }
+        let nodes = config["linux"]["devices"].as_array().unwrap().iter();
+        assert_eq!(nodes.filter(|node| node["path"] == "/dev/nvidia1").count(), 1, "{name}: {config}");
+    }
+    assert_eq!(
+        node.log().lines().count(),
+        1,
+        "what only the engine was told, gpu-runc does not know of: {}",
+        node.log()
+    );
 }
 
 fn image(node: &Node) {
@@ -131,7 +205,7 @@ fn refused(node: &Node) {
     let error = node.sees("team-a", &[], named).unwrap_err();
     let sentence = "environment variable \"NVIDIA_VISIBLE_DEVICES=0\" may not ask for GPUs: policy.pods.env is \"never\" \
                     in /etc/gpu-runc/config.toml, and policy.pods.namespaces does not list \"team-a\"";
-    assert!(error.contains(&format!("OCI runtime create failed: {sentence}")), "{error}");
+    assert!(error.contains(&format!("{}: {sentence}", node.refusal())), "{error}");
     assert!(node.log().contains(sentence), "{}", node.log());
     let error = node.sees("team-a", &[("gpu-runc/gpus", "all")], NOTHING).unwrap_err();
     assert!(error.contains("annotation \"gpu-runc/gpus=all\" may not ask for GPUs"), "{error}");
@@ -150,14 +224,17 @@ fn namespaces(node: &Node) {
 fn unresolvable(node: &Node) {
     let wish = Wish { nulls: &["/var/run/nvidia-container-devices/9"], ..NOTHING };
     let error = node.sees("team-a", &[], wish).unwrap_err();
-    let words = "OCI runtime create failed: CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=9";
-    assert!(error.contains(words) && error.contains("this host has nvidia.com/gpu=0, 1, all"), "{error}");
+    let words = "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=9";
+    assert!(
+        error.contains(&format!("{}: {words}", node.refusal()))
+            && error.contains("this host has nvidia.com/gpu=0, 1, all"),
+        "{error}"
+    );
 }
 
 fn sandbox(node: &Node) {
     let pod = node.client.pod("team-a", &[("gpu-runc/gpus", "all")]).unwrap();
-    let config = format!("containerd-state/io.containerd.runtime.v2.task/k8s.io/{}/config.json", pod.id);
-    let config: Value = serde_json::from_str(&node.engine.session.scratch.read(&config)).unwrap();
+    let config = node.config_json(&pod.id);
     assert_eq!(config["annotations"]["gpu-runc/gpus"], "all", "the handler lets it through");
     assert!(!config.to_string().contains("nvidia"), "{config}");
     assert_eq!(node.log(), "");
@@ -186,18 +263,20 @@ fn lives(node: &Node) {
 
 fn needed(node: &Node) {
     let pod = node.client.pod("team-a", &[]).unwrap();
-    // One shim has all containers of a pod, and the sandbox's folder for its own.
+    // One shim has all containers of a pod, and the sandbox's folder for its own; CRI-O has a monitor for each, and no sandbox.
     let containers = ["main", "sidecar"].map(|name| pod.start(name, NOTHING, WAIT).unwrap());
     let needed_by = removal::needed_by(&node.engine);
-    assert!(containers.iter().chain([&pod.id]).all(|id| needed_by.contains(id)), "{needed_by:?}");
+    let sandbox = Some(&pod.id).filter(|_| !node.is_crio);
+    assert!(containers.iter().chain(sandbox).all(|id| needed_by.contains(id)), "{needed_by:?}");
 }
 
 fn many(node: &Node) {
-    let (most, at_once) = MANY;
+    let (most, at_once) = if node.engine.session.place.is_path() { MANY } else { SOME };
     let begin = Instant::now();
     let one = || {
         let pod = node.client.pod("team-a", &[]).unwrap();
-        let container = pod.start("main", FIRST, "sleep 600").unwrap();
+        // CRI-O asks before it makes, and waits ten seconds in between.
+        let container = pod.start("main", FIRST, "trap exit TERM; sleep 600 & wait").unwrap();
         assert_eq!(pod.exit_code(&container), Ok(None));
     };
     // A machine that is busy with other things starts fewer, and says how many.

@@ -14,6 +14,8 @@ use super::session::{Outcome, Running, Session};
 pub(crate) const IMAGE: &str = "docker.io/library/gpu-runc-test:1";
 /// The program under test.
 pub(crate) const GPU_RUNC: &str = env!("CARGO_BIN_EXE_gpu-runc");
+/// The program that tells engines of it.
+pub(crate) const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
 
 /// A family of command lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,14 +4,15 @@ use std::sync::atomic::AtomicU32;
 
 use serde_json::json;
 
-use super::engine::{Engine, GPU_RUNC, Grammar, IMAGE};
+use super::engine::{CTK, Engine, GPU_RUNC, Grammar, IMAGE};
 use super::session::{Session, wait_until};
-use crate::scratch::program_on_path;
 
 /// An engine that may be on this machine.
 #[derive(Debug)]
 pub(crate) struct Installation {
     pub(crate) name: &'static str,
+    /// The program by which it is found.
+    pub(crate) program: &'static str,
     /// The programs that it takes and how to get them.
     pub(crate) needs: &'static [(&'static str, &'static str)],
     /// The runtime that gpu-runc becomes.
@@ -24,11 +25,17 @@ const RUNC_ITSELF: (&str, &str) = ("runc", "apt-get install runc");
 const CONTAINERD_ITSELF: (&str, &str) = ("containerd", "apt-get install containerd");
 const WITHOUT_CRI: &str = "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]";
 
-pub(crate) const RUNC: Installation =
-    Installation { name: "runc", needs: &[BUSYBOX, RUNC_ITSELF], low_level: "runc", bring_up: |engine| engine };
+pub(crate) const RUNC: Installation = Installation {
+    name: "runc",
+    program: "runc",
+    needs: &[BUSYBOX, RUNC_ITSELF],
+    low_level: "runc",
+    bring_up: |engine| engine,
+};
 
 pub(crate) const CRUN: Installation = Installation {
     name: "crun",
+    program: "crun",
     needs: &[BUSYBOX, ("crun", "apt-get install crun")],
     low_level: "crun",
     bring_up: |engine| engine,
@@ -36,6 +43,7 @@ pub(crate) const CRUN: Installation = Installation {
 
 pub(crate) const CONTAINERD: Installation = Installation {
     name: "containerd",
+    program: "containerd",
     needs: &[BUSYBOX, RUNC_ITSELF, CONTAINERD_ITSELF, ("ctr", "apt-get install containerd")],
     low_level: "runc",
     bring_up: containerd,
@@ -44,6 +52,7 @@ pub(crate) const CONTAINERD: Installation = Installation {
 /// containerd with its CRI, and gpu-runc as a handler of it.
 pub(crate) const CRI: Installation = Installation {
     name: "cri",
+    program: "containerd",
     needs: &[
         BUSYBOX,
         RUNC_ITSELF,
@@ -55,8 +64,26 @@ pub(crate) const CRI: Installation = Installation {
     bring_up: cri,
 };
 
+/// CRI-O, to which gpu-runc is told by gpu-ctk.
+pub(crate) const CRIO: Installation = Installation {
+    name: "cri-o",
+    program: "crio",
+    needs: &[
+        ("crio", "(optional) Debian 12 has no package of it"),
+        ("pinns", "(optional) Debian 12 has no package of it"),
+        BUSYBOX,
+        RUNC_ITSELF,
+        ("conmon", "apt-get install conmon"),
+        ("podman", "apt-get install podman"),
+        ("curl", "apt-get install curl"),
+    ],
+    low_level: "runc",
+    bring_up: crio,
+};
+
 pub(crate) const DOCKER: Installation = Installation {
     name: "docker",
+    program: "dockerd",
     needs: &[
         BUSYBOX,
         RUNC_ITSELF,
@@ -70,6 +97,7 @@ pub(crate) const DOCKER: Installation = Installation {
 
 pub(crate) const PODMAN: Installation = Installation {
     name: "podman",
+    program: "podman",
     needs: &[BUSYBOX, RUNC_ITSELF, ("podman", "apt-get install podman"), ("conmon", "apt-get install conmon")],
     low_level: "runc",
     bring_up: podman,
@@ -77,6 +105,7 @@ pub(crate) const PODMAN: Installation = Installation {
 
 pub(crate) const NERDCTL: Installation = Installation {
     name: "nerdctl",
+    program: "nerdctl",
     needs: &[BUSYBOX, RUNC_ITSELF, CONTAINERD_ITSELF, ("nerdctl", "(optional) Debian 12 has no package of it")],
     low_level: "runc",
     bring_up: nerdctl,
@@ -85,7 +114,7 @@ pub(crate) const NERDCTL: Installation = Installation {
 impl Installation {
     /// The engine, with its daemon running and the image loaded.
     pub(crate) fn start(&self, session: Session) -> Engine {
-        let low_level = program_on_path(self.low_level).unwrap().into_os_string().into_string().unwrap();
+        let low_level = session.place.program(self.low_level).unwrap().into_os_string().into_string().unwrap();
         (self.bring_up)(Engine {
             session,
             grammar: Grammar::Oci,
@@ -103,7 +132,13 @@ impl Installation {
 }
 
 fn containerd(engine: Engine) -> Engine {
-    let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag: Some("1"), ..engine }, WITHOUT_CRI, "");
+    // From 2.3 on it looks for a CDI file of a GPU itself, and leaves nothing to the runtime.
+    let version = engine.session.run(&words("ctr --version")).stdout;
+    let number = version.split_whitespace().nth(2).unwrap_or_default().trim_start_matches('v');
+    let numbers: Vec<u32> = number.split('.').map_while(|word| word.parse().ok()).collect();
+    let finds_them_itself = numbers.as_slice() >= [2, 3].as_slice();
+    let gpus_flag = Some("1").filter(|_| !finds_them_itself);
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag, ..engine }, WITHOUT_CRI, "");
     let address = engine.session.scratch.text("containerd.sock");
     with_image(Engine { client: words(&format!("ctr --address {address}")), ..engine }, "images import")
 }
@@ -163,18 +198,58 @@ fn podman(engine: Engine) -> Engine {
 /// What may ask is what the kubelet writes by itself, and one annotation of the pod's author.
 fn cri(engine: Engine) -> Engine {
     const CRI: &str = "plugins.\"io.containerd.grpc.v1.cri\"";
-    let no_network = engine.session.scratch.text("no-cni");
+    let [no_network, cdi] = ["no-cni", "cdi"].map(|name| engine.session.scratch.text(name));
+    // Before 1.7 it has none of its own, before 2.0 it has to be told to use it.
+    let has_cdi = engine.session.run(&words("containerd config default")).stdout.contains("enable_cdi");
+    let its_cdi = if has_cdi { format!("enable_cdi = true\ncdi_spec_dirs = [{cdi:?}]\n") } else { String::new() };
     let tables = format!(
-        "[{CRI}]\nsandbox_image = {IMAGE:?}\nrestrict_oom_score_adj = true\n\
+        "[{CRI}]\nsandbox_image = {IMAGE:?}\nrestrict_oom_score_adj = true\n{its_cdi}\
          [{CRI}.cni]\nbin_dir = {no_network:?}\nconf_dir = {no_network:?}\n\
          [{CRI}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
          [{CRI}.containerd.runtimes.gpu-runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
          pod_annotations = [\"gpu-runc/*\"]\ncontainer_annotations = [\"cdi.k8s.io/*\"]\n\
          [{CRI}.containerd.runtimes.gpu-runc.options]\nBinaryName = {GPU_RUNC:?}\n"
     );
-    let engine = with_containerd(Engine { grammar: Grammar::Ctr, ..engine }, "", &tables);
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, has_cdi, ..engine }, "", &tables);
     let client = format!("ctr --address {} --namespace k8s.io", engine.session.scratch.text("containerd.sock"));
     with_image(Engine { client: words(&client), ..engine }, "images import")
+}
+
+/// It has no client that runs a container, so that the low-level runtime is what is tried without us. Its pods have no pause
+/// container where a pod's processes do not see each other's: that of others cannot be started by the root of a build machine,
+/// because nothing keeps CRI-O from lowering its score of the out-of-memory killer.
+fn crio(engine: Engine) -> Engine {
+    let scratch = &engine.session.scratch;
+    let at = |name: &str| scratch.text(name);
+    let policy = json!({ "default": [{ "type": "insecureAcceptAnything" }] });
+    let policy = scratch.write("policy.json", &policy.to_string()).display().to_string();
+    let config = scratch.write(
+        "crio.conf",
+        &format!(
+            "[crio]\nroot = {:?}\nrunroot = {:?}\nstorage_driver = \"vfs\"\nlog_dir = {:?}\nversion_file = {:?}\n\
+             clean_shutdown_file = {:?}\n\
+             [crio.runtime]\ncgroup_manager = \"cgroupfs\"\nconmon_cgroup = \"pod\"\ncdi_spec_dirs = [{:?}]\n\
+             [crio.image]\npause_image = {IMAGE:?}\nsignature_policy = {policy:?}\n\
+             [crio.network]\nnetwork_dir = {no_network:?}\nplugin_dirs = [{no_network:?}]\n",
+            at("crio"),
+            at("crio-run"),
+            at("crio-logs"),
+            at("crio-version"),
+            at("crio-clean"),
+            at("cdi"),
+            no_network = at("no-cni"),
+        ),
+    );
+    let (config, drop_ins) = (config.display(), at("crio.conf.d"));
+    let told = engine.session.run(&words(&format!("{CTK} runtime configure --engine crio --config {config}")));
+    assert_eq!(told.code, 0, "{told:?}");
+    let (images, running) = (at("crio"), at("crio-run"));
+    let podman = format!("podman --root {images} --runroot {running} --storage-driver vfs --cgroup-manager cgroupfs");
+    let engine = Engine { has_cdi: true, client: words(&format!("{podman} --events-backend file")), ..engine };
+    let engine = with_image(engine, "load --input");
+    let daemon = words(&format!("crio --config {config} --config-dir {drop_ins}"));
+    with_daemon(&engine.session, &daemon, &words("test -S /run/crio/crio.sock"));
+    engine
 }
 
 /// `settings` are of containerd's configuration before its first table, `tables` after the last.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use super::engine::{Ask, Engine, Through};
+use super::place::Place;
 use super::{engine_for_test, host, installation};
 
 const CONTAINERS: usize = 200;
@@ -11,7 +12,7 @@ const IN_FLIGHT: usize = 8;
 
 #[test]
 fn containerd_gives_two_hundred_containers_their_gpu_with_eight_in_flight() {
-    let Some(engine) = engine_for_test("engines::load", &installation::CONTAINERD) else { return };
+    let Some(engine) = engine_for_test("engines::load", &Place::default(), &installation::CONTAINERD) else { return };
     host::describe(&engine.session.scratch);
     engine.configure("");
     assert_eq!(left(&engine), "", "before");

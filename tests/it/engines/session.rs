@@ -9,6 +9,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::place::Place;
 use crate::scratch::Scratch;
 
 /// How long one call of an engine's client may take, in seconds.
@@ -59,6 +60,8 @@ pub(crate) struct Running {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) scratch: Scratch,
+    /// Where its programs come from.
+    pub(crate) place: Place,
     first_process: Child,
     pid: String,
     calls: std::sync::atomic::AtomicU32,
@@ -66,7 +69,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Nothing where a process may not have mounts, a network and processes of its own: unshare says why on stderr.
-    pub(crate) fn new() -> Option<Self> {
+    pub(crate) fn new(place: &Place) -> Option<Self> {
         let scratch = Scratch::new();
         let mut first_process = Command::new("unshare")
             .args(["--mount", "--net", "--ipc", "--pid", "--fork", "--kill-child", "--propagation", "private"])
@@ -79,12 +82,18 @@ impl Session {
         let mut pid = String::new();
         BufReader::new(first_process.stdout.take().unwrap()).read_line(&mut pid).unwrap();
         let pid = pid.trim().to_owned();
-        (!pid.is_empty()).then(|| Session { scratch, first_process, pid, calls: 0.into() })
+        let place = place.clone();
+        (!pid.is_empty()).then(|| Session { scratch, place, first_process, pid, calls: 0.into() })
     }
 
     /// The cgroup that every container of this session is below, as an absolute path within the hierarchies.
     pub(crate) fn cgroup(&self) -> String {
         format!("/gpu-runc-test-{}", self.pid)
+    }
+
+    /// The path by which a file inside is seen from outside.
+    pub(crate) fn outside(&self, path: &str) -> String {
+        format!("/proc/{}/root{path}", self.pid)
     }
 
     /// Starts `argv` inside. Its output goes to files, not pipes: what a container's process holds open keeps nobody waiting.
@@ -95,7 +104,7 @@ impl Session {
             (fs::OpenOptions::new().append(true).open(&path).unwrap(), path)
         };
         let ((stdout_file, stdout), (stderr_file, stderr)) = (output("stdout"), output("stderr"));
-        let path = std::env::var("PATH").unwrap_or_default();
+        let path = self.place.path();
         let child = Command::new("nsenter")
             .args(["-t", &self.pid, "--mount", "--net", "--ipc", "--pid", "--"])
             .args(argv)

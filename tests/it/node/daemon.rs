@@ -1,4 +1,4 @@
-//! `gpu-ctk node` with a real containerd, which something starts again when it ends.
+//! `gpu-ctk node` with each real containerd that is found, which something starts again when it ends.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,6 +6,7 @@ use std::io::Write;
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::engines::place::Place;
 use crate::engines::session::{Outcome, Session, wait_until};
 use crate::scratch::{program_on_path, skip};
 
@@ -22,16 +23,16 @@ struct Node {
 
 impl Node {
     /// Nothing where there can be no containerd.
-    fn new(test: &str) -> Option<Self> {
+    fn new(test: &str, place: &Place) -> Option<Self> {
         for (program, package) in
             [("containerd", "containerd"), ("ctr", "containerd"), ("runc", "runc"), ("busybox", "busybox-static")]
         {
-            if program_on_path(program).is_none() {
+            if place.program(program).is_none() {
                 skip(test, &format!("{program} not on PATH (apt-get install {package})"));
                 return None;
             }
         }
-        let session = Some(()).filter(|()| nix::unistd::geteuid().is_root()).and_then(|()| Session::new());
+        let session = Some(()).filter(|()| nix::unistd::geteuid().is_root()).and_then(|()| Session::new(place));
         let Some(session) = session else {
             skip(test, "needs root, and mounts and processes of its own");
             return None;
@@ -60,6 +61,22 @@ impl Node {
         let answers = || Some(node.shell(&format!("{} version", node.ctr()))).filter(|outcome| outcome.code == 0);
         wait_until(answers).unwrap_or_else(|| panic!("{}", node.session.scratch.read("daemon.log")));
         Some(node)
+    }
+
+    /// Each containerd's turn.
+    fn each(test: &str, check: fn(&Node)) {
+        for place in Place::all("containerd") {
+            let test = place.named(test);
+            eprintln!("{test}");
+            if let Some(node) = Node::new(&test, &place) {
+                check(&node);
+            }
+        }
+    }
+
+    /// containerd's file, and our drop-in of one that merges them.
+    fn files(&self) -> [String; 2] {
+        ["config.toml", "conf.d/99-gpu-runc.toml"].map(|name| self.session.scratch.read(name))
     }
 
     fn ctr(&self) -> String {
@@ -108,12 +125,17 @@ impl Node {
 
 #[test]
 fn a_real_containerd_has_the_runtime_also_when_the_installer_was_killed() {
-    let Some(node) = Node::new("node::containerd") else { return };
+    Node::each("node::containerd", installed_although_killed);
+}
+
+fn installed_although_killed(node: &Node) {
     let install = node.node("install --restart signal --source a");
     let said = node.done(&install);
     assert!(said.contains("restart the engine\nwait for the engine\n"), "{said}");
-    let written = node.session.scratch.read("config.toml");
-    assert!(written.contains(&format!("BinaryName = \"{}\"", node.program())), "{written}");
+    let written = node.files();
+    let [_, drop_in] = &written;
+    let is_said = written.iter().any(|text| text.contains(&format!("BinaryName = \"{}\"", node.program())));
+    assert!(is_said, "{written:?}");
     assert_eq!((node.done(&install).lines().count(), node.restarts()), (1, 1), "a second run restarts nothing");
     let status = node.done(&node.node("status"));
     assert!(status.contains("ready       yes\n") && status.contains("loaded      yes\n"), "{status}");
@@ -122,21 +144,26 @@ fn a_real_containerd_has_the_runtime_also_when_the_installer_was_killed() {
     if program_on_path("strace").is_none() {
         return skip("node::containerd::killed", "strace not on PATH (apt-get install strace)");
     }
-    // Before the journal, the engine's file and the label are in place, the engine is signalled, the journal is removed.
-    for inject in ["rename:when=4", "rename:when=5", "rename:when=6", "kill:when=1", "unlink:when=5"] {
+    // Before the journal, the engine's files and the label are in place, the engine is signalled, the journal is removed.
+    let label = if drop_in.is_empty() { 6 } else { 7 };
+    let renames = (4..=label).map(|count| format!("rename:when={count}"));
+    for inject in renames.chain(["kill:when=1", "unlink:when=5"].map(str::to_owned)) {
         node.done(&uninstall);
-        assert_eq!(node.session.scratch.read("config.toml"), node.config, "before {inject}");
+        assert_eq!(node.files(), [node.config.clone(), String::new()], "before {inject}");
         let killed = node.shell(&format!("strace -o /dev/null -e inject={inject}:signal=KILL {install}"));
         assert_eq!(killed.code, 128 + 9, "{inject}: {killed:?}");
         node.done(&install);
-        assert_eq!(node.session.scratch.read("config.toml"), written, "{inject}: {killed:?}");
+        assert_eq!(node.files(), written, "{inject}: {killed:?}");
         node.done(&node.node("status"));
     }
 }
 
 #[test]
 fn a_configuration_that_containerd_refuses_never_reaches_it() {
-    let Some(node) = Node::new("node::refused") else { return };
+    Node::each("node::refused", refused);
+}
+
+fn refused(node: &Node) {
     // Good TOML, and no configuration of containerd's.
     let bad = format!("{}oom_score = \"high\"\n", node.config.split("[grpc]").next().unwrap());
     let rest = node.config.split("[grpc]").nth(1).unwrap();
@@ -149,7 +176,10 @@ fn a_configuration_that_containerd_refuses_never_reaches_it() {
 
 #[test]
 fn an_upgrade_under_load_fails_no_container_and_old_ones_end_well() {
-    let Some(node) = Node::new("node::churn") else { return };
+    Node::each("node::churn", upgraded_under_load);
+}
+
+fn upgraded_under_load(node: &Node) {
     node.done(&node.node("install --restart signal --source a"));
     node.done(&format!("{} sleep 1000", node.run("--detach", "old", &node.program())));
     let churn = format!(
@@ -179,13 +209,16 @@ fn an_upgrade_under_load_fails_no_container_and_old_ones_end_well() {
     node.done(&format!("{} task kill --signal KILL old", node.ctr()));
     node.delete("old");
     node.done(&node.node("uninstall --restart signal"));
-    assert_eq!(node.session.scratch.read("config.toml"), node.config);
+    assert_eq!(node.files(), [node.config.clone(), String::new()]);
     assert!(!node.session.scratch.path("opt/gpu-runc").exists());
 }
 
 #[test]
 fn a_container_costs_as_many_calls_as_the_documentation_counts() {
-    let Some(node) = Node::new("node::calls") else { return };
+    Node::each("node::calls", counted);
+}
+
+fn counted(node: &Node) {
     let calls = node.session.scratch.text("calls");
     let counting = format!("#!/bin/sh\nprintf '%s\\n' \"$*\" >>{calls}\nexec runc \"$@\"\n");
     let program = node.session.scratch.program("counting", &counting).display().to_string();

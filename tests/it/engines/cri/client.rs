@@ -11,6 +11,8 @@ use super::message::{self, Message};
 
 /// The network of the node: no pod here has one of its own.
 const NODE: u64 = 2;
+/// Processes that only their own container sees, as the kubelet has it unless a pod says otherwise.
+const CONTAINER: u64 = 1;
 
 /// A socket that answers to the CRI.
 #[derive(Debug)]
@@ -27,6 +29,7 @@ pub(super) struct Pod<'a> {
     client: &'a Client,
     pub(super) id: String,
     config: Message,
+    labels: Vec<(&'static str, String)>,
 }
 
 /// What a pod's author, its image and the device plugin say of a container.
@@ -35,6 +38,8 @@ pub(super) struct Wish<'a> {
     pub(super) env: &'a [(&'a str, &'a str)],
     /// Those that the kubelet sets, from a device plugin's answer.
     pub(super) annotations: &'a [(&'a str, &'a str)],
+    /// CDI devices that the kubelet names to the engine.
+    pub(super) cdi: &'a [&'a str],
     /// What `/dev/null` is mounted on.
     pub(super) nulls: &'a [&'a str],
     /// Nodes of the host, by source and destination.
@@ -51,11 +56,18 @@ impl Client {
     pub(super) fn pod(&self, namespace: &str, annotations: &[(&str, &str)]) -> Result<Pod<'_>, String> {
         let name = format!("pod{}", self.calls.fetch_add(1, Ordering::Relaxed));
         let metadata = Message::default().text(1, &name).text(2, &name).text(3, namespace);
-        let security = Message::default().message(1, &Message::default().number(1, NODE));
+        let security = Message::default().message(1, &namespaces());
         let linux = Message::default().text(1, &self.cgroup).message(2, &security);
-        let config = Message::default().message(1, &metadata).pairs(7, annotations).message(8, &linux);
+        // The kubelet writes them, and an author's annotation of the same name does not reach over them.
+        let labels = vec![
+            ("io.kubernetes.pod.name", name.clone()),
+            ("io.kubernetes.pod.namespace", namespace.to_owned()),
+            ("io.kubernetes.pod.uid", name),
+        ];
+        let config = Message::default().message(1, &metadata).pairs(6, &borrowed(&labels));
+        let config = config.pairs(7, annotations).message(8, &linux);
         let answer = self.call("RunPodSandbox", &Message::default().message(1, &config).text(2, "gpu-runc"))?;
-        Ok(Pod { client: self, id: text(&answer, 1), config })
+        Ok(Pod { client: self, id: text(&answer, 1), config, labels })
     }
 
     /// Calls the runtime service. The error is the text of the status, which a kubelet puts in the pod's events.
@@ -84,10 +96,15 @@ impl Pod<'_> {
     pub(super) fn start(&self, name: &str, wish: Wish<'_>, script: &str) -> Result<String, String> {
         let mut config = Message::default()
             .message(1, &Message::default().text(1, name))
-            .message(2, &Message::default().text(1, IMAGE))
+            .message(2, &Message::default().text(1, IMAGE).text(18, IMAGE))
             .texts(3, &["sh", "-c", script])
             .pairs(6, wish.env)
-            .pairs(10, wish.annotations);
+            .pairs(9, &borrowed(&self.labels))
+            .pairs(10, wish.annotations)
+            .message(15, &Message::default().message(2, &Message::default().message(3, &namespaces())));
+        for name in wish.cdi {
+            config = config.message(17, &Message::default().text(1, name));
+        }
         for at in wish.nulls {
             config = config.message(7, &Message::default().text(1, at).text(2, "/dev/null"));
         }
@@ -132,6 +149,14 @@ impl Drop for Pod<'_> {
             }
         }
     }
+}
+
+fn namespaces() -> Message {
+    Message::default().number(1, NODE).number(2, CONTAINER)
+}
+
+fn borrowed<'a>(pairs: &'a [(&'a str, String)]) -> Vec<(&'a str, &'a str)> {
+    pairs.iter().map(|(key, value)| (*key, value.as_str())).collect()
 }
 
 fn text(message: &[u8], field: u64) -> String {
