@@ -81,7 +81,7 @@ fn the_chart_says_what_the_manifests_say() {
 fn every_command_line_is_one_that_the_program_takes() {
     let mut all = values();
     for (key, value) in [
-        ("engine", json!("k3s")),
+        ("engine", json!("containerd")),
         ("restart", json!("signal")),
         ("hostPID", json!(true)),
         ("setAsDefault", json!(true)),
