@@ -8,6 +8,10 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::engines::place::Place;
+use crate::engines::session::Session;
+use crate::scratch::skip;
+
 /// A runtime that writes down how it was called and exits with status 3.
 const RECORDER: &str = r#"#!/bin/sh
 {
@@ -211,8 +215,25 @@ fn the_runtime_is_found_without_an_environment_and_never_is_ourselves() {
     let mut bare = Command::new(ours);
     bare.env_clear().env("GPU_RUNC_CONFIG", "/absent").arg0("").args(["--version"]);
     let output = bare.output().unwrap();
-    let found = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin"]
+    let found = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/usr/libexec/crio"]
         .iter()
         .any(|folder| Path::new(folder).join("runc").exists());
     assert_eq!(output.status.success(), found, "runc is found in the usual folders without PATH: {output:?}");
+}
+
+#[test]
+fn the_runtimes_of_cri_os_packages_are_found_where_they_are() {
+    let session = Some(()).filter(|()| nix::unistd::geteuid().is_root()).and_then(|()| Session::new(&Place::default()));
+    let Some(session) = session else {
+        return skip("passthrough::cri-o", "needs root, and mounts of its own");
+    };
+    session.scratch.write("gpu-runc/config.toml", "runtimes = [\"no-such-runtime\", \"cri-os-own\"]\n");
+    let program = "#!/bin/sh\necho $0 $*\n";
+    let program = session.scratch.program("cri-os-own", program).display().to_string();
+    let script = format!(
+        "mount -t tmpfs tmpfs /usr/libexec && mkdir /usr/libexec/crio && cp {program} /usr/libexec/crio/ && {} state c",
+        env!("CARGO_BIN_EXE_gpu-runc")
+    );
+    let outcome = session.run(&["sh", "-c", &script].map(str::to_owned));
+    assert_eq!((outcome.code, outcome.stdout.as_str()), (0, "/usr/libexec/crio/cri-os-own state c\n"), "{outcome:?}");
 }
