@@ -7,6 +7,7 @@ mod engine;
 mod host;
 mod installation;
 mod load;
+mod nerdctl;
 pub(crate) mod place;
 mod removal;
 mod scenarios;
@@ -24,41 +25,41 @@ use crate::scratch::skip;
 
 #[test]
 fn runc_gives_containers_their_gpus() {
-    walk(&installation::RUNC);
+    walk(&installation::RUNC, SCENARIOS);
 }
 
 #[test]
 fn crun_gives_containers_their_gpus() {
-    walk(&installation::CRUN);
+    walk(&installation::CRUN, SCENARIOS);
 }
 
 #[test]
 fn containerd_gives_containers_their_gpus() {
-    walk(&installation::CONTAINERD);
+    walk(&installation::CONTAINERD, SCENARIOS);
 }
 
 #[test]
 fn docker_gives_containers_their_gpus() {
-    walk(&installation::DOCKER);
+    walk(&installation::DOCKER, SCENARIOS);
 }
 
 #[test]
 fn podman_gives_containers_their_gpus() {
-    walk(&installation::PODMAN);
+    walk(&installation::PODMAN, SCENARIOS);
 }
 
 #[test]
 fn nerdctl_gives_containers_their_gpus() {
-    walk(&installation::NERDCTL);
+    walk(&installation::NERDCTL, &[SCENARIOS, nerdctl::SCENARIOS].concat());
 }
 
 /// Walks each version of the engine that is found.
-fn walk(installation: &Installation) {
-    Place::all(installation.program).iter().for_each(|place| walk_at(place, installation));
+fn walk(installation: &Installation, scenarios: &[(&'static str, scenarios::Check)]) {
+    Place::all(installation.program).iter().for_each(|place| walk_at(place, installation, scenarios));
 }
 
 /// Brings the engine up once, goes through every scenario, and names all that fail.
-fn walk_at(place: &Place, installation: &Installation) {
+fn walk_at(place: &Place, installation: &Installation, scenarios: &[(&'static str, scenarios::Check)]) {
     let test = place.named(&format!("engines::{}", installation.name));
     let Some(engine) = engine_for_test(&test, place, installation) else { return };
     let fails = |(name, check): &(&'static str, scenarios::Check)| {
@@ -68,7 +69,7 @@ fn walk_at(place: &Place, installation: &Installation) {
         eprintln!("{test}: {name}: {}", if failed { "FAILED" } else { "ok" });
         failed.then_some(*name)
     };
-    let failed: Vec<_> = SCENARIOS.iter().filter_map(fails).collect();
+    let failed: Vec<_> = scenarios.iter().filter_map(fails).collect();
     let logs = || ["daemon.log", "gpu-runc.log"].map(|log| engine.session.scratch.read(log)).join("\n");
     assert!(failed.is_empty(), "{test}: {failed:#?}\n{}", logs());
 }

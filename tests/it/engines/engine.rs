@@ -54,6 +54,8 @@ pub(crate) enum Verb {
     Kill(&'static str),
     Pause,
     Resume,
+    /// Starts it again after it has ended; only Docker's grammar has the word.
+    Start,
     /// Gives it another share of the processor: the runtime makes all of its rules anew.
     Update,
     Delete,
@@ -183,11 +185,13 @@ impl Container<'_> {
             (Grammar::Ctr, Verb::Resume) => self.client(&format!("task resume {id}")),
             // containerd's own client has no such word.
             (Grammar::Ctr, Verb::Update) => self.client("version"),
+            (Grammar::Oci | Grammar::Ctr, Verb::Start) => unreachable!("what has ended is gone"),
             (Grammar::Ctr, Verb::Delete) => self.client(&format!("task delete {id}")),
             (Grammar::Docker, Verb::Status) => self.client(&format!("inspect --format {{{{.State.Status}}}} {id}")),
             (Grammar::Docker, Verb::Kill(signal)) => self.client(&format!("kill --signal {signal} {id}")),
             (Grammar::Docker, Verb::Pause) => self.client(&format!("pause {id}")),
             (Grammar::Docker, Verb::Resume) => self.client(&format!("unpause {id}")),
+            (Grammar::Docker, Verb::Start) => self.client(&format!("start {id}")),
             (Grammar::Docker, Verb::Update) => self.client(&format!("update --cpu-shares 512 {id}")),
             (Grammar::Docker, Verb::Delete) => self.client(&format!("rm {id}")),
         };
@@ -218,7 +222,7 @@ impl Container<'_> {
     }
 
     /// The client's command line. podman's runtime is an option before the verb.
-    fn client(&self, rest: &str) -> Vec<String> {
+    pub(super) fn client(&self, rest: &str) -> Vec<String> {
         let client = self.engine.client.iter().map(|word| word.replace("{runtime}", self.runtime()));
         client.chain(rest.split(' ').map(str::to_owned)).collect()
     }

@@ -143,13 +143,20 @@ fn containerd(engine: Engine) -> Engine {
     with_image(Engine { client: words(&format!("ctr --address {address}")), ..engine }, "images import")
 }
 
+/// Its `load` takes a containerd that is newer than itself; what ctr imports, it finds. Compose files cannot say in which cgroup
+/// containers are: it is called after their namespace.
 fn nerdctl(engine: Engine) -> Engine {
     let engine = with_containerd(Engine { grammar: Grammar::Docker, ..engine }, WITHOUT_CRI, "");
     let at = |name: &str| engine.session.scratch.text(name);
-    let client =
-        format!("nerdctl --address {} --data-root {} --cgroup-manager cgroupfs", at("containerd.sock"), at("nerdctl"));
+    let namespace = engine.session.cgroup().trim_start_matches('/').to_owned();
+    let there = format!("--address {} --namespace {namespace}", at("containerd.sock"));
+    let help = engine.session.run(&words("nerdctl --help")).stdout;
+    let has_cdi = help.contains("--cdi-spec-dirs");
+    let cdi = if has_cdi { format!(" --cdi-spec-dirs {} --cdi-spec-dirs /etc/cdi", at("cdi")) } else { String::new() };
+    let client = format!("nerdctl {there} --data-root {} --cgroup-manager cgroupfs{cdi}", at("nerdctl"));
     let run_options = words("--runtime {runtime} --network none --cap-add MKNOD");
-    with_image(Engine { client: words(&client), run_options, ..engine }, "load --input")
+    let engine = with_image(Engine { client: words(&format!("ctr {there}")), ..engine }, "images import");
+    Engine { client: words(&client), run_options, gpus_flag: Some("device=1"), has_cdi, ..engine }
 }
 
 fn docker(engine: Engine) -> Engine {

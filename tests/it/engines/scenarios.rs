@@ -26,6 +26,7 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
     ("a container on a terminal stays on it and sees its devices", terminal),
     ("a process added later sees the devices too", exec_sees_devices),
     ("a change of its resources does not take a container's devices", update_keeps_devices),
+    ("a container that is started again gets what the machine has by then", started_again),
     ("what the policy refuses is explained to the engine's user", refused),
     ("a device that does not exist is named to the engine's user", unresolvable),
     ("a broken CDI file does not hide a good one", broken_cdi_file),
@@ -240,6 +241,32 @@ fn update_keeps_devices(engine: &Engine) {
     container.tell(Verb::Kill("KILL"));
 }
 
+fn started_again(engine: &Engine) {
+    if engine.grammar != Grammar::Docker {
+        return; // the others make a new container
+    }
+    let container = engine.container(Through::GpuRunc);
+    let has = |expected: &str| {
+        let seen = container.exec("cd /dev; echo nvidia*");
+        assert_eq!((seen.code, seen.stdout.trim()), (0, expected), "{seen:?}");
+    };
+    let started = container.start(FIRST, WAIT);
+    assert_eq!(started.code, 0, "{started:?}");
+    has("nvidia0 nvidiactl");
+    let stopped = || {
+        container.tell(Verb::Kill("KILL"));
+        wait_until(|| (container.status() == "stopped").then_some(())).expect("it does not stop");
+    };
+    stopped();
+    let scratch = &engine.session.scratch;
+    scratch.write("cdi/nvidia.json", &scratch.read("cdi/nvidia.json").replace("nvidia0", "nvidia1"));
+    let again = container.tell(Verb::Start);
+    assert_eq!(again.code, 0, "{again:?}");
+    has("nvidia1 nvidiactl");
+    stopped();
+    container.tell(Verb::Delete);
+}
+
 fn refused(engine: &Engine) {
     engine.configure("[policy]\nenv = \"never\"\nrefused = \"error\"\n");
     fails(engine, FIRST, &["NVIDIA_VISIBLE_DEVICES", "may not ask for GPUs"]);
@@ -352,14 +379,14 @@ fn move_below(root: &str, edits: &mut Value) {
     }
 }
 
-fn succeeds(engine: &Engine, asks: &[Ask], script: &str) -> String {
+pub(super) fn succeeds(engine: &Engine, asks: &[Ask], script: &str) -> String {
     let outcome = engine.run(Through::GpuRunc, asks, script);
     assert_eq!(outcome.code, 0, "{asks:?} {script}: {outcome:?}");
     outcome.stdout
 }
 
 /// The container is not created, and `words` are in what the engine's client prints.
-fn fails(engine: &Engine, asks: &[Ask], words: &[&str]) {
+pub(super) fn fails(engine: &Engine, asks: &[Ask], words: &[&str]) {
     let outcome = engine.run(Through::GpuRunc, asks, "echo started");
     assert_eq!((outcome.code, outcome.stdout.as_str()), (engine.refusal, ""), "{asks:?}: {outcome:?}");
     for word in words {
