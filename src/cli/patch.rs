@@ -9,6 +9,12 @@ pub(super) fn unified(before: &str, after: &str, names: (&str, &str)) -> String 
     diff.postprocess_lines(&input);
     let lines =
         diff.unified_diff(&BasicLineDiffPrinter(&input.interner), UnifiedDiffConfig::default(), &input).to_string();
+    // A side without lines is said to begin at none, or programs that apply patches look for a file that is not there.
+    let lines = match (before, after) {
+        ("", _) => lines.replacen("@@ -1,0 ", "@@ -0,0 ", 1),
+        (_, "") => lines.replacen(" +1,0 @@", " +0,0 @@", 1),
+        _ => lines,
+    };
     if lines.is_empty() { lines } else { format!("--- {}\n+++ {}\n{lines}", names.0, names.1) }
 }
 
@@ -23,6 +29,7 @@ mod tests {
         let patch = unified(&before, &after, ("a", "b"));
         assert_eq!(patch, "--- a\n+++ b\n@@ -7,7 +7,7 @@\n 7\n 8\n 9\n-10\n+ten\n 11\n 12\n 13\n");
         assert_eq!(unified(&before, &before, ("a", "b")), "");
-        assert!(unified("", "x\n", ("/dev/null", "b")).ends_with("+x\n"));
+        assert_eq!(unified("", "x\n", ("/dev/null", "b")), "--- /dev/null\n+++ b\n@@ -0,0 +1,1 @@\n+x\n");
+        assert_eq!(unified("x\n", "", ("a", "/dev/null")), "--- a\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-x\n");
     }
 }
