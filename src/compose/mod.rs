@@ -10,8 +10,12 @@
 //! the schema is older than that key. For those there is the whole file, in which the reservations stay under the keys
 //! `x-devices` and `x-gpus`, that every compose reads over: anchors in them go on to work, and nothing is lost.
 //!
+//! CDI names in a service's own list of `devices` are turned alike: Docker Compose and podman-compose hand them to their engine,
+//! nerdctl takes them for paths and fails.
+//!
 //! The annotation reaches gpu-runc from nerdctl 2.0, Docker Compose 2.26 and podman-compose 1.1 on; older ones drop it.
 
+mod named;
 mod overriding;
 mod reservation;
 mod services;

@@ -53,4 +53,13 @@ fn write_service(text: &mut String, service: &Service<'_>, runtime: &str) {
     if !service.gpus.is_empty() {
         text.push_str("    gpus: !reset null\n");
     }
+    match (service.names.is_empty(), service.nodes.is_empty()) {
+        (true, _) => {}
+        (false, true) => text.push_str("    devices: !reset null\n"),
+        (false, false) => {
+            text.push_str("    devices: !override\n");
+            // JSON is YAML.
+            service.nodes.iter().for_each(|node| text.push_str(&format!("      - {node}\n")));
+        }
+    }
 }

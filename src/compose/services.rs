@@ -3,6 +3,9 @@
 //! Pure. Follows what decides which reservations count: merges and aliases, `extends` within a file, later files over earlier
 //! ones with `!reset` and `!override`. What is in files that were not given is noted, not read.
 
+use serde_json::Value as Json;
+
+use super::named::{self, Entry};
 use super::reservation::{self, Reservation, Wrong};
 use super::yaml::{Node, Tag, Value};
 use super::{Document, value};
@@ -31,6 +34,9 @@ pub(super) struct Service<'a> {
     pub name: &'a str,
     pub devices: Vec<Found<'a>>,
     pub gpus: Vec<Found<'a>>,
+    /// The CDI names of its own list of devices, and what else is in that list.
+    pub names: Vec<Found<'a>>,
+    pub nodes: Vec<Json>,
     /// The runtime that the files name.
     pub runtime: Option<String>,
     /// Whether its annotations are a list of `KEY=VALUE`.
@@ -77,7 +83,7 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
             }
         }
     }
-    services.retain(|service| !service.devices.is_empty() || !service.gpus.is_empty());
+    services.retain(|service| service.reservations().next().is_some());
     for service in &services {
         service.check(vendors)?;
         if let Some(other) = service.runtime.as_ref().filter(|other| *other != runtime) {
@@ -87,8 +93,9 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
     }
     match (services.is_empty(), documents.first()) {
         (true, Some(first)) => {
-            let message = "no service reserves devices, by deploy.resources.reservations.devices or by gpus".to_owned();
-            Err(Error::Compose { path: first.path.clone(), line: None, message })
+            let message =
+                "no service reserves devices, by deploy.resources.reservations.devices, gpus or a CDI name in devices";
+            Err(Error::Compose { path: first.path.clone(), line: None, message: message.to_owned() })
         }
         _ => Ok(Plan { services, runtime, notes }),
     }
@@ -122,7 +129,8 @@ fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut 
 
 impl<'a> Service<'a> {
     fn new(name: &'a str) -> Self {
-        Service { name, devices: vec![], gpus: vec![], runtime: None, lists_annotations: false, request: None }
+        let (devices, gpus, names, nodes) = (vec![], vec![], vec![], vec![]);
+        Service { name, devices, gpus, names, nodes, runtime: None, lists_annotations: false, request: None }
     }
 
     /// Takes in what a file, or a service that this one extends, says, over what was said before.
@@ -142,6 +150,17 @@ impl<'a> Service<'a> {
         if let Some(gpus) = gpus {
             self.gpus.extend(reservation::gpus(gpus)?.into_iter().map(found));
         }
+        let (clears, listed) = walk(node, &["devices"]);
+        if clears {
+            self.names.clear();
+            self.nodes.clear();
+        }
+        for entry in listed.map(named::entries).unwrap_or_default() {
+            match entry {
+                Entry::Name(reservation) => self.names.push(found(reservation)),
+                Entry::Node(node) => self.nodes.push(node),
+            }
+        }
         let (clears, runtime) = walk(node, &["runtime"]);
         if clears || runtime.is_some() {
             self.runtime = runtime.and_then(Node::text).map(str::to_owned);
@@ -158,7 +177,7 @@ impl<'a> Service<'a> {
     }
 
     pub(super) fn reservations(&self) -> impl Iterator<Item = &Found<'a>> {
-        self.devices.iter().chain(&self.gpus)
+        self.devices.iter().chain(&self.gpus).chain(&self.names)
     }
 
     /// The annotation's value.

@@ -236,6 +236,27 @@ fn gpu_runc_understands_what_is_written_as_it_was_reserved() {
 }
 
 #[test]
+fn cdi_names_among_devices_are_requests_and_nodes_stay() {
+    let names = "services:\n  a:\n    devices:\n      - nvidia.com/gpu=1\n      - source: acme.example/npu=x\n";
+    let value = r#"'[{"device_ids":["nvidia.com/gpu=1"],"driver":"cdi"},{"device_ids":["acme.example/npu=x"],"driver":"cdi"}]'"#;
+    let head = format!("  a:\n    runtime: gpu-runc\n    annotations:\n      gpu-runc/gpus: {value}\n");
+    assert_eq!(overriding(&[names]), Ok(format!("{head}    devices: !reset null\n")));
+    let renamed = names.replace("  a:\n", &head).replace("    devices", "    x-devices");
+    assert_eq!(whole(names).as_deref(), Ok(&*renamed));
+    let wishes = wishes(&annotation(&renamed, "a").unwrap());
+    assert!(matches!(&wishes[..], [Want::Names(first), Want::Names(_)] if first[0].to_string() == "nvidia.com/gpu=1"));
+
+    let mixed = format!("{names}      - /dev/fuse\n      - {{source: /dev/a, target: /dev/b}}\n");
+    let kept = "      - \"/dev/fuse\"\n      - {\"source\":\"/dev/a\",\"target\":\"/dev/b\"}\n";
+    assert_eq!(overriding(&[&mixed]), Ok(format!("{head}    devices: !override\n{kept}")));
+    let error = whole(&mixed).unwrap_err();
+    assert!(error.starts_with("c0.yaml:2: service a: its devices are CDI names and nodes in one list; "), "{error}");
+    let later = "services: {a: {devices: !override [/dev/fuse], gpus: all}}";
+    let text = overriding(&[names, later]).unwrap();
+    assert!(text.contains("gpus: !reset null") && !text.contains("devices"), "{text}");
+}
+
+#[test]
 fn later_files_add_to_earlier_ones_or_reset_them() {
     let first = "services: {a: {gpus: [{count: 1}], annotations: [x=y]}, b: {gpus: all}, c: {image: x}}";
     for (second, parts, absent) in [

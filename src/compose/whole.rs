@@ -13,6 +13,8 @@ use crate::error::Result;
 use crate::request::ANNOTATION;
 
 const KEPT: &str = "x-";
+/// The list in which CDI names can stand.
+const LISTED: &str = "devices";
 
 /// Text in place of a part of the file, which may be empty.
 #[derive(Debug, PartialEq)]
@@ -99,7 +101,12 @@ fn edits_of(
     }
     let devices =
         DEVICES.iter().try_fold((None, node), |(_, node), name| node.entry(name).map(|(key, node)| (Some(key), node)));
-    for key in [devices.and_then(|(key, _)| key), node.entry("gpus").map(|(key, _)| key)].into_iter().flatten() {
+    let listed = node.entry(LISTED).filter(|_| !service.names.is_empty());
+    if listed.is_some() && !service.nodes.is_empty() {
+        return Err("its devices are CDI names and nodes in one list");
+    }
+    let keys = [node.entry("gpus"), listed].map(|entry| entry.map(|(key, _)| key));
+    for key in keys.into_iter().chain([devices.and_then(|(key, _)| key)]).flatten() {
         let is_quoted = text.get(key.place.start..).is_some_and(|rest| rest.starts_with(['"', '\'']));
         edits.push(Edit { start: key.place.start + usize::from(is_quoted), length: 0, text: KEPT.to_owned() });
     }
@@ -163,6 +170,9 @@ fn turned(mut service: Json, planned: &Service<'_>, runtime: &str) -> Json {
         }
     };
     rename(service.as_object_mut(), "gpus");
+    if !planned.names.is_empty() {
+        rename(service.as_object_mut(), LISTED);
+    }
     let [way @ .., devices] = DEVICES;
     let reservations = way.iter().try_fold(&mut service, |node, name| node.get_mut(*name));
     rename(reservations.and_then(Json::as_object_mut), devices);

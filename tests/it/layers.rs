@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("rootfs", &["error", "cdi", "elf", "ldcache", "oci", "host", "vendor"]),
     ("devfs", &["error", "cdi", "host"]),
     ("hook", &["error", "oci", "host", "vendor", "rootfs"]),
-    ("compose", &["error", "config", "oci", "vendor", "request"]),
+    ("compose", &["error", "config", "oci", "cdi", "vendor", "request"]),
     (
         "runtime",
         &[

@@ -92,6 +92,7 @@ fn compose(engine: &Engine) {
         (reserved("{device_ids: ['1'], capabilities: [gpu]}"), "nvidia1 nvidiactl", true),
         (reserved("{driver: nvidia, count: all}"), BOTH, false),
         ("    gpus: all\n".to_owned(), BOTH, true),
+        ("    devices: [nvidia.com/gpu=1]\n".to_owned(), "nvidia1 nvidiactl", true),
     ] {
         let command = "command: ['sh', '-c', 'cd /dev; echo seen: `echo nvidia*`']";
         let service = format!("services:\n  a:\n    image: {IMAGE}\n    network_mode: none\n    {command}\n");
