@@ -17,8 +17,16 @@ pub(super) const SCENARIOS: &[(&str, Check)] = &[
 const BOTH: &str = "nvidia0 nvidia1 nvidiactl";
 const GPUS: &str = "gpu-runc/gpus";
 
+/// Whether it injects what `--gpus` names by itself. Before 2.3 it leaves a hook, as ctr does.
+fn injects(engine: &Engine) -> bool {
+    let said = engine.session.run(&["nerdctl", "--version"].map(str::to_owned)).stdout;
+    let version = said.split_whitespace().last().unwrap_or_default().trim_start_matches('v');
+    let mut numbers = version.split('.').map(|number| number.parse::<u32>().unwrap_or_default());
+    (numbers.next(), numbers.next()) >= (Some(2), Some(3))
+}
+
 fn same_meaning(engine: &Engine) {
-    if !engine.has_cdi {
+    if !injects(engine) {
         return; // its words then become arguments of a vendor's program
     }
     for (value, devices) in [
@@ -59,7 +67,7 @@ fn same_meaning(engine: &Engine) {
 fn once(engine: &Engine) {
     let scratch = &engine.session.scratch;
     let own = Ask::Gpus("device=1");
-    if engine.has_cdi {
+    if injects(engine) {
         let _ = std::fs::remove_file(scratch.path("gpu-runc.log"));
         succeeds(engine, &[own], "true");
         assert_eq!(scratch.read("gpu-runc.log"), "", "nothing was left to grant");
