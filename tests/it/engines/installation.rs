@@ -178,6 +178,8 @@ fn docker(engine: Engine) -> Engine {
     let ask = [client.clone(), words("version --format {{.Server.APIVersion}}")].concat();
     let version = with_daemon(&engine.session, &words(&format!("dockerd --config-file {config}")), &ask);
     let minor = version.trim().trim_start_matches("1.").parse::<u32>().unwrap_or_default();
+    // Which folders, of one that reads them by itself.
+    let cdi = engine.session.run(&[client.clone(), words("info --format {{.CDISpecDirs}}")].concat());
     let engine = Engine {
         grammar: Grammar::Docker,
         client,
@@ -185,6 +187,7 @@ fn docker(engine: Engine) -> Engine {
         runtimes: ("plain".to_owned(), "gpu-runc".to_owned()),
         annotations: minor >= 43,
         gpus_flag: Some("device=1"),
+        has_cdi: cdi.code == 0 && cdi.stdout.contains("/etc/cdi"),
         refusal: 125,
         ..engine
     };
