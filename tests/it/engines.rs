@@ -95,7 +95,7 @@ fn engine_for_test(test: &str, place: &Place, installation: &Installation) -> Op
     let engine = installation.start(session);
     let plain = engine.run(Through::Plain, &[], "true");
     if plain.code != 0 {
-        let why = plain.stderr.lines().last().unwrap_or_default();
+        let why = plain.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
         return skip(&format!("it cannot run a container here without us either: {why}"));
     }
     Some(engine)
