@@ -3,7 +3,7 @@
 //! Turns the JSON reader's errors into such faults; the reader itself knows lines but no fields. Knows nothing of files.
 
 use super::version::Version;
-use crate::error::Quoted;
+use crate::error::{Plain, Quoted};
 
 /// One thing that is wrong with a CDI text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +29,10 @@ impl Fault {
         let cause = full.rsplit_once(" at line ").map_or(full.as_str(), |(cause, _)| cause);
         let field = field_at(before);
         let separator = if field.is_empty() { "" } else { ": " };
-        Fault { line: Some(line_at(text, before.len())), message: format!("{field}{separator}{}", in_our_words(cause)) }
+        Fault {
+            line: Some(line_at(text, before.len())),
+            message: format!("{}{separator}{}", Plain(&field), in_our_words(cause)),
+        }
     }
 }
 
@@ -131,6 +134,17 @@ mod tests {
             let fault = Fault::in_json(text, 0, &serde_json::from_str::<Spec>(text).unwrap_err());
             assert_eq!(fault.line, Some(line), "{text}");
             assert!(fault.message.starts_with(message), "{text}: {}", fault.message);
+        }
+    }
+
+    #[test]
+    fn a_field_is_named_on_one_line_and_in_few_words() {
+        let long = "y".repeat(1000);
+        for (name, shown) in [("a\n", "devices[0].a\\n: "), (long.as_str(), "yyy…: ")] {
+            let text = format!("{{\"cdiVersion\":\"0.5.0\",\"devices\":[{{\"{name}\":x");
+            let faults = crate::cdi::parse(&text).unwrap_err();
+            assert!(faults.iter().any(|fault| fault.message.contains(shown)), "{faults:?}");
+            assert!(faults.iter().all(|fault| !fault.message.contains('\n')), "{faults:?}");
         }
     }
 }
