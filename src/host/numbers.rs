@@ -14,16 +14,18 @@ pub fn read(host: &Host) -> Result<String> {
 
 /// The major number of the character devices of `driver`, from the text of `/proc/devices`.
 pub fn major(devices: &str, driver: &str) -> Option<i64> {
-    let characters = devices.lines().skip_while(|line| *line != "Character devices:").skip(1);
-    let mut pairs = characters.take_while(|line| !line.is_empty()).filter_map(|line| line.trim().split_once(' '));
-    pairs.find(|(_, name)| *name == driver)?.0.parse().ok()
+    characters(devices).find(|(_, name)| *name == driver)?.0.parse().ok()
 }
 
 /// Whether some driver has this major number, in the text of `/proc/devices`.
 pub fn is_given(devices: &str, major: i64) -> bool {
-    let characters = devices.lines().take_while(|line| *line != "Block devices:");
-    let mut numbers = characters.filter_map(|line| line.trim().split_once(' ')?.0.parse::<i64>().ok());
-    numbers.any(|number| number == major)
+    characters(devices).any(|(number, _)| number.parse() == Ok(major))
+}
+
+/// The numbers of character devices and whose they are; the kernel lists them first.
+fn characters(devices: &str) -> impl Iterator<Item = (&str, &str)> {
+    let lines = devices.lines().skip_while(|line| *line != "Character devices:").skip(1);
+    lines.take_while(|line| !line.is_empty()).filter_map(|line| line.trim().split_once(' '))
 }
 
 #[cfg(test)]

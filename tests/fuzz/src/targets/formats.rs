@@ -79,9 +79,7 @@ pub(super) fn pattern(data: &[u8]) {
             "{pattern:?} {name:?}"
         );
     }
-    // The kernel lists character devices first.
-    let is_a_table = text.find("Character devices:") < text.find("Block devices:");
-    let major = numbers::major(text, pattern).filter(|_| is_a_table);
+    let major = numbers::major(text, pattern);
     assert!(major.is_none_or(|major| numbers::is_given(text, major)), "{major:?}");
 }
 
