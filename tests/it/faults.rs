@@ -3,6 +3,7 @@
 //!
 //! Each system call of a `create` is met with every fault, one at a time.
 
+mod inherited;
 pub(crate) mod scene;
 mod strace;
 mod surroundings;
