@@ -130,3 +130,30 @@ fn hook<'a>(stage: Cow<'a, str>, index: usize, raw: &'a str) -> Option<HookView<
         args: args.into_iter().filter_map(string).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cdi::ContainerEdits;
+    use crate::oci::apply::Changes;
+
+    #[test]
+    fn an_id_that_the_low_level_runtime_could_not_read_is_refused() {
+        let edits = r#"{"deviceNodes":[{"path":"/dev/n","type":"c","major":1,"minor":3}],"additionalGids":[7]}"#;
+        let edits: ContainerEdits = serde_json::from_str(edits).unwrap();
+        let after = |uid: &str| {
+            let text = format!(r#"{{"process":{{"user":{{"uid":{uid},"gid":2}}}}}}"#);
+            let changes = Changes { edits: &edits, replaced_hooks: &[], idmap: false };
+            Spec::parse(&text, Path::new("config.json")).unwrap().apply(&changes).map_err(|error| error.to_string())
+        };
+        for uid in ["4294967296", "-1", "1e3", "1.0", "\"0\"", "[]", "18446744073709551616"] {
+            let refusal = after(uid).unwrap_err();
+            assert!(refusal.contains(&format!("process.user.uid is {uid}, not a whole number")), "{refusal}");
+        }
+        for uid in ["1", "2147483648", "4294967295"] {
+            let after = after(uid).unwrap().unwrap();
+            assert!(after.contains(&format!(r#""user":{{"uid":{uid},"gid":2,"additionalGids":[7]}}"#)), "{after}");
+            assert!(after.contains(&format!(r#""minor":3,"uid":{uid},"gid":2"#)), "{after}");
+        }
+    }
+}

@@ -215,6 +215,13 @@ fn edits_land_where_the_go_library_puts_them() {
             json!({"/mounts": [{"destination": "/sys"}, {"destination": "/etc/npu", "source": "/h", "options": ["rbind"]}]}),
         ),
         (
+            "a mount at the same place, written otherwise, lies upon the user's",
+            one(json!({"mounts": [{"hostPath": "/h", "containerPath": "/etc/npu"}]})),
+            N0,
+            json!({"mounts": [{"destination": "/etc/./npu/", "source": "/old"}, {"destination": "/etc/npu/x"}]}),
+            json!({"/mounts/0/source": "/old", "/mounts/1": {"destination": "/etc/npu", "source": "/h"}, "/mounts/2/destination": "/etc/npu/x"}),
+        ),
+        (
             "hooks land in their own lists",
             one(json!({"hooks": all_hooks})),
             N0,

@@ -44,6 +44,7 @@ mod plugins;
 mod properties;
 mod rootfs;
 mod scratch;
+mod security;
 mod stale;
 mod system;
 mod vendors;
