@@ -146,6 +146,7 @@ mod tests {
             (r#""deviceNodes":[{"path":"dev/n"}]"#, "deviceNodes[0]: \"dev/n\" is not absolute"),
             (r#""deviceNodes":[{"path":"/n","hostPath":"/a/../n"}]"#, "deviceNodes[0]: \"/a/../n\" has a \"..\""),
             (r#""deviceNodes":[{"path":"/n","minor":-1}]"#, "is negative"),
+            (r#""deviceNodes":[{"path":"/n","major":-1,"minor":1}]"#, "is negative"),
             (r#""deviceNodes":[{"path":"/n","fileMode":8630}]"#, "more than permission bits"),
             (r#""deviceNodes":[{"path":"/n","permissions":"none"}]"#, "not known to engines"),
             (r#""deviceNodes":[{"path":"/n"},{"path":"/n"}]"#, "deviceNodes: \"/n\" is there twice"),
@@ -160,6 +161,30 @@ mod tests {
             of_edits("containerEdits", &edits, &mut told);
             assert_eq!(told.len(), 1, "{told:?}");
             assert!(told[0].contains(expected), "{told:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_just_allowed_is_not_warned_of() {
+        let (vendor, class) =
+            (["a".repeat(63), "b".repeat(63), "c".repeat(63), "d".repeat(61)].join("."), "x".repeat(63));
+        let edits = r#""env":["A_B2=1"],"deviceNodes":[{"path":"/n","type":"c","major":0,"minor":0,"fileMode":4095}],
+            "hooks":[{"hookName":"poststop","path":"/p","timeout":1}],"netDevices":[{"hostInterfaceName":"abcdefghijklmno","name":"b"}]"#;
+        let spec = |version: &str, vendor: &str, class: &str, size: usize| {
+            let text = format!(
+                r#"{{"cdiVersion":"{version}","kind":"{vendor}/{class}","annotations":{{"a":"{}"}},"devices":[{{"name":"n","containerEdits":{{{edits}}}}}]}}"#,
+                "y".repeat(size - 1)
+            );
+            super::super::parse(&text).unwrap()
+        };
+        assert_eq!(warnings(&spec("1.1.0", &vendor, &class, 256 << 10)), [] as [&str; 0]);
+        for (spec, expected) in [
+            (spec("1.1.0", &format!("{vendor}e"), &class, 1), "is no DNS name"),
+            (spec("1.1.0", &vendor, &format!("{class}x"), 1), "more than 63 characters"),
+            (spec("1.1.0", &vendor, &class, 257 << 10), "annotations: they have 263168 bytes, expected at most 262144"),
+        ] {
+            let told = warnings(&spec);
+            assert!(told.len() == 1 && told[0].contains(expected), "{told:?}");
         }
     }
 

@@ -77,6 +77,8 @@ mod tests {
                 Err("unsupported capabilities found in \"video\" (allowed \"all,compute,utility\")"),
             ),
             (&OPEN, "base,more-2", Ok("base,more-2")),
+            (&OPEN, "all", Ok("all")),
+            (&OPEN, ".hidden", Err("\".hidden\" is no name of a list of files")),
             (&OPEN, "../secret", Err("\"../secret\" is no name of a list of files")),
             (&OPEN, "a/b", Err("\"a/b\" is no name of a list of files")),
         ] {

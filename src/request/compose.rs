@@ -85,6 +85,7 @@ mod tests {
         }
         assert_eq!(parse("[]"), Ok(vec![]));
         assert_eq!(parse("[{}, {}]").unwrap().len(), 2);
+        assert_eq!(parse(&format!("[{}{{}}]", "{},".repeat(63))).unwrap().len(), MOST);
     }
 
     #[test]

@@ -193,6 +193,7 @@ mod tests {
         for (request, selection) in [
             (count(0), None),
             (count(2), Some(Selection::Count(2))),
+            (count(1024), Some(Selection::Count(MOST))),
             (count(-5), Some(Selection::All)),
             (ids(&["all"]), Some(Selection::All)),
             (ids(&["0-1", "GPU-1f"]), Some(Selection::Ids(vec!["0".into(), "1".into(), "GPU-1f".into()]))),

@@ -210,6 +210,8 @@ mod tests {
             ("cuda<=12.2.0", None),
             ("cuda=12.2,driver>=535", None),
             ("cuda!=12.2", Some("cuda!=12.2")),
+            ("cuda=12.1", Some("cuda=12.1")),
+            ("cuda<=12.1", Some("cuda<=12.1")),
             ("cuda>=12.4,driver>=535 driver>=535,driver<536", None),
             ("cuda>=12.4 driver>=550", Some("cuda>=12.4")),
             ("driver>=535.54,driver<535.129.03", Some("driver<535.129.03")),

@@ -120,6 +120,7 @@ mod tests {
             (",0,,1,", ids(&["0", "1"])),
             ("0-2", ids(&["0", "1", "2"])),
             ("2-2", ids(&["2"])),
+            ("2000-2001", ids(&["2000", "2001"])),
             ("1,0-2,2", ids(&["1", "0", "2"])),
             ("007-8", ids(&["7", "8"])),
             ("0:1,GPU-1f-2e", ids(&["0:1", "GPU-1f-2e"])),
@@ -189,5 +190,6 @@ mod tests {
             assert_eq!(parse(value).unwrap_err(), reason);
         }
         assert!(parse("0-1023").is_ok());
+        assert_eq!(parse(&" ".repeat(LONGEST)), Ok(List::default()));
     }
 }
