@@ -152,6 +152,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_empty_stands_on_its_line() {
+        let json = r#"{"a":[],"b":{},"c":[{"d":[],"e":true}],"f":[],"g":-1}"#;
+        assert_eq!(to_yaml(json), "---\na: []\nb: {}\nc:\n    - d: []\n      e: true\nf: []\ng: -1\n");
+    }
+
+    #[test]
     fn only_texts_that_can_mean_one_thing_are_bare() {
         for bare in ["a", "/dev/npu0", "A=1", "1.1.0", "acme.example/npu", "a b", "a#b", "a:b", "NPU-1f:2"] {
             assert_eq!(scalar(bare), bare);

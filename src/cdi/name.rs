@@ -169,6 +169,13 @@ mod tests {
     }
 
     #[test]
+    fn a_kind_without_one_of_its_parts_has_no_vendor() {
+        for text in ["npu", "acme.example/", "/npu", "/", ""] {
+            assert_eq!(text.parse::<Kind>().unwrap_err(), "invalid vendor. empty name", "{text}");
+        }
+    }
+
+    #[test]
     fn anything_else_is_refused_with_the_part_at_fault() {
         for (text, reason) in [
             ("", "missing vendor"),

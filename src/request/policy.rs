@@ -179,6 +179,9 @@ mod tests {
             assert_eq!(rules.may_ask(&hook).err().unwrap_or_default(), rule, "{said:?} {listed:?}");
             let off = rule.replace(r#"policy.pods.env is "never""#, "policy.pods.annotations is false");
             assert_eq!(rules.may_ask(&annotation).err().unwrap_or_default(), off, "{said:?} {listed:?}");
+            let pods = Pods { annotations: true, ..policy.pods.clone() };
+            let policy = Policy { pods, ..Policy::default() };
+            assert_eq!(Rules::of(&view, &policy).may_ask(&annotation), Ok(()), "{said:?} {listed:?}");
         }
     }
 }

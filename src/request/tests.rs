@@ -188,7 +188,14 @@ fn a_container_chooses_the_classes_of_a_drivers_files() {
     assert!(error.contains("unsupported capabilities found in \"nonsense\""), "{error}");
     let npu = "ASCEND_VISIBLE_DEVICES=0";
     assert_eq!(classes(&[npu, "ASCEND_RUNTIME_OPTIONS=VIRTUAL,NODRV"]), Ok(vec!["ascend ".to_owned()]));
+    assert_eq!(classes(&[npu, "ASCEND_RUNTIME_OPTIONS=VIRTUAL"]), Ok(vec![]));
     assert_eq!(classes(&[npu, "ASCEND_RUNTIME_MOUNTS=base,ub"]), Ok(vec!["ascend base,ub".to_owned()]));
+    let container = view(&[npu, "ASCEND_RUNTIME_MOUNTS=base", gpu]);
+    let request = Request::from_spec(&container, &Policy::default(), Vendors::known()).unwrap().unwrap();
+    for vendor in Vendors::known().iter() {
+        let chosen = (vendor.name == "ascend").then(|| vec!["base".to_owned()]);
+        assert_eq!(request.classes_of(vendor), chosen.as_deref(), "{}", vendor.name);
+    }
 }
 
 #[test]

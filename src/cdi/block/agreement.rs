@@ -279,6 +279,20 @@ fn of_any_other_text_the_fast_reader_says_the_same_or_nothing() {
 }
 
 #[test]
+fn a_member_with_nothing_below_it_does_not_take_the_next_one() {
+    for last in [
+        "annotations:\nkind: acme.example/npu\n",
+        "containerEdits:\nkind: acme.example/npu\n",
+        "kind: acme.example/npu\nannotations:\n",
+    ] {
+        let text = format!("cdiVersion: 0.6.0\ndevices:\n- name: a\n  containerEdits:\n    env:\n    - A=1\n{last}");
+        if let Some(fast) = fast(&text) {
+            assert_eq!(fast.ok(), yaml::read(&text).ok(), "{text}");
+        }
+    }
+}
+
+#[test]
 fn errors_name_the_line_of_the_file() {
     let text = "---\n# header\ncdiVersion: 0.3.0\n\nkind: acme.example/npu\ndevices:\n- name: n0\n  containerEdits:\n    mounts:\n    - hostPath: /h\n      options: []\n";
     let Fault { line, message } = crate::cdi::parse(text).unwrap_err().remove(0);

@@ -127,13 +127,15 @@ fn what_cannot_be_read_is_said_and_the_rest_is_used() {
     put(&at("open/a.json"), &spec("n2", "open"));
     fs::set_permissions(at("open"), fs::Permissions::from_mode(0o1777)).unwrap();
     symlink(at("0"), at("2")).unwrap();
+    nix::unistd::mkfifo(&at("pipe"), nix::sys::stat::Mode::from_bits_truncate(0o644)).unwrap();
 
-    let registry = Registry::load_all(&[at("file"), at("open"), at("0"), at("2")]);
+    let registry = Registry::load_all(&[at("file"), at("pipe"), at("open"), at("0"), at("2")]);
     let (devices, problems) = found(&registry, root.path());
     let expected = [("acme.example/npu=ln", "2/link.json"), ("acme.example/npu=n0", "2/good.json")];
     assert_eq!(devices, expected.map(|(name, path)| (name.to_owned(), path.to_owned())).into());
     for (path, part) in [
         ("file", "cannot open the spec directory: a part of the path is no folder"),
+        ("pipe", "cannot open the spec directory: a part of the path is no folder"),
         ("open", "(mode 1777"),
         ("0/loose.json", "(mode 0666, group "),
         ("0/latin.yaml", "it is not UTF-8 after byte 6"),
@@ -172,6 +174,9 @@ fn what_nobody_asks_for_is_not_read_and_what_is_asked_for_is_judged() {
     let problem = vec![format!("{}:11: {fault}", root.path().join("a.yaml").display())];
     assert_eq!(names(&|_, name| name == "bad"), (vec![], problem.clone()));
     assert_eq!(names(&|_, _| true), (vec![], problem));
+    put(&root.path().join("a.yaml"), &text.replace("- G=1", "- G"));
+    assert_eq!(names(&|_, _| false), nothing);
+    assert_eq!(names(&|_, name| name == "good").1.len(), 1, "the file's own edits are judged with a device's");
 }
 
 #[test]
