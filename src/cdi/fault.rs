@@ -132,6 +132,7 @@ mod tests {
             ),
             ("{\"containerEdits\":{\"hooks\":[null]}}", 1, "containerEdits.hooks[0]: invalid type: null"),
             ("{\"containerEdits\":{\"additionalGids\":[1,-4]}}", 1, "containerEdits.additionalGids[1]: invalid value"),
+            ("{\"annotations\":7}", 1, "annotations: invalid type: integer \"7\", expected a map of strings"),
             ("{\"kind\":\n\u{3a5}\n}\n\n", 2, "kind: expected value"),
         ] {
             let fault = Fault::in_json(text, 0, &serde_json::from_str::<Spec>(text).unwrap_err());

@@ -320,3 +320,18 @@ fn is_zero(number: &i64) -> bool {
 fn is_false(flag: &bool) -> bool {
     !flag
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_is_whole_with_its_type_and_numbers() {
+        for (node_type, major, expected) in
+            [("c", 195, true), ("b", 8, true), ("p", 0, true), ("", 195, false), ("c", 0, false), ("", 0, false)]
+        {
+            let node = DeviceNode { node_type: node_type.to_owned(), major, ..DeviceNode::default() };
+            assert_eq!(node.is_whole(), expected, "{node_type} {major}");
+        }
+    }
+}

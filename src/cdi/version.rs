@@ -150,6 +150,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn of_two_needs_of_one_version_the_first_is_told() {
+        let need = |because| Need { version: Version::new(0, 6), because };
+        assert_eq!(need("a").or(need("b")).because, "a");
+    }
+
+    #[test]
     fn a_version_is_known_exactly_with_at_most_one_leading_v() {
         for text in ["0.3.0", "v0.3.0", "1.1.0", "v0.8.0"] {
             assert!(Version::parse(text).is_some(), "{text}");

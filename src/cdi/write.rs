@@ -160,5 +160,13 @@ mod tests {
             assert_eq!(file_name(name).ok().as_deref(), expected, "{name:?}");
         }
         assert!(file_name(&"x".repeat(251)).is_err());
+        assert_eq!(file_name(&"x".repeat(250)).map(|name| name.len()), Ok(255));
+    }
+
+    #[test]
+    fn a_flag_that_is_not_set_is_not_written() {
+        let text = r#"{"cdiVersion":"0.7.0","kind":"a.b/c","devices":[{"name":"d","containerEdits":{"intelRdt":{"closID":"x"}}}]}"#;
+        let written = to_json(&crate::cdi::parse(text).unwrap());
+        assert!(written.contains("closID") && !written.contains("enable"), "{written}");
     }
 }
