@@ -164,7 +164,7 @@ mod tests {
         }
         for quoted in [
             "", "0", "010", "1.5", "1e3", "on", "Yes", "n", "NULL", "~", "-x", "a: b", "a #b", "a:", " a", "a ", "é",
-            "*a", "a\nb",
+            "*a", "a\nb", "*a.b.c", "1..2",
         ] {
             assert_eq!(scalar(quoted), serde_json::Value::from(quoted).to_string());
         }

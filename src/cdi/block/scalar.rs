@@ -100,3 +100,27 @@ fn push_escaped(json: &mut String, text: &str) {
         json.push(c);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_means_one_thing_is_read_and_all_other_is_left_alone() {
+        for (text, shape, read) in [
+            ("--link", Shape::Text, Some("\"--link\"")),
+            ("-1.5", Shape::Text, Some("\"-1.5\"")),
+            ("-", Shape::Text, None),
+            ("Null", Shape::Text, None),
+            ("\"a\" b\"", Shape::Text, None),
+            ("\"a\\tb\"", Shape::Text, Some("\"a\\tb\"")),
+            ("999999999999999999", Shape::Number, Some("999999999999999999")),
+            ("1999999999999999999", Shape::Number, None),
+            ("010", Shape::Number, None),
+            ("yes", Shape::Flag, None),
+        ] {
+            let mut json = String::new();
+            assert_eq!(push(&mut json, text, shape).map(|()| json.as_str()), read, "{text}");
+        }
+    }
+}

@@ -199,4 +199,7 @@ fn specs_made_in_memory_fill_what_no_file_describes() {
         assert_eq!((edits.env, registry.path(file)), (vec![from.to_owned()], path.as_path()));
     }
     assert_eq!(registry.find(&kind.device("8").unwrap()), Lookup::Absent);
+    for (device, expected) in [("10", true), ("9", true), ("8", false)] {
+        assert_eq!(registry.describes(&kind.device(device).unwrap()), expected, "{device}");
+    }
 }
