@@ -49,6 +49,12 @@ impl Program {
         };
         let mut command = command(prefix, &self.in_case(case, bundle), case, bundle);
         command.env(variable, if case.is_root { Path::new("/").join(file) } else { bundle.join(file) });
+        if let Program::Peer(_) = self {
+            // AMD's has no setting for it: what is called runc there is the do-nothing runtime.
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let folders = std::iter::once(bundle.join("path")).chain(std::env::split_paths(&path));
+            command.env("PATH", std::env::join_paths(folders).expect("folders of PATH"));
+        }
         command
     }
 }
