@@ -78,6 +78,33 @@ pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
     })
 }
 
+/// The names that the devices may have which `request` wants, if it names them, and not so many that looking for them in texts
+/// costs more than reading these.
+pub fn names(request: &Request) -> Option<Vec<Cow<'_, str>>> {
+    const MOST: usize = 16;
+    let mut names: Vec<Cow<'_, str>> = Vec::new();
+    for ask in &request.asks {
+        let of_ask: Vec<Cow<'_, str>> = match &ask.want {
+            Want::Names(names) => names.iter().map(|name| Cow::Borrowed(name.device())).collect(),
+            Want::Devices { vendors, selection: Selection::Ids(ids), .. } => {
+                vendors.iter().flat_map(|vendor| ids.iter().map(|id| (vendor.canonical)(id))).collect()
+            }
+            Want::Devices { selection: Selection::All | Selection::Count(_) | Selection::DriverOnly, .. } => {
+                return None;
+            }
+        };
+        for name in of_ask {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        if names.len() > MOST {
+            return None;
+        }
+    }
+    Some(names)
+}
+
 /// A kind that is not described as a request needs it, and its vendor.
 pub type Undescribed = (&'static Vendor, Kind);
 

@@ -12,8 +12,9 @@
 //!
 //! A container's start looks at many files and needs little of them. [`Registry::load`] therefore judges of each file the
 //! outline and the header (members, version, kind, names), and of a file that holds something wanted its own edits and the
-//! devices that are wanted. Mistakes elsewhere are found by [`Registry::load_all`], which reads everything as the Go library
-//! does. The two agree on every device that the start asks for, except that a mistake in a device nobody asks for does not take
+//! devices that are wanted; where the names that are wanted can be told, [`Registry::load_named`] looks into no file whose text
+//! has none of them. Mistakes elsewhere are found by [`Registry::load_all`], which reads everything as the Go library
+//! does. All agree on every device that the start asks for, except that a mistake in a device nobody asks for does not take
 //! its neighbours away.
 //!
 //! Deliberate differences from the Go library: member names are exact in case; `null` as an entry of a list is an error of that

@@ -3,6 +3,7 @@
 //! A value that does not change by looking things up. Reading never fails as a whole: what cannot be used is a [`Problem`], and
 //! everything else can still be found. Source: CDI pkg/cdi, cache and spec-dirs.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -70,11 +71,21 @@ impl Registry {
     /// Reads `dirs`, the last of which has the highest priority, as far as `wants` says that a device of a kind is wanted. Other
     /// devices will not be found. What is judged of what is not wanted: see the [module](super).
     pub fn load(dirs: &[PathBuf], wants: Wants<'_>) -> Self {
+        Self::load_where(dirs, wants, &|_| true)
+    }
+
+    /// As [`Registry::load`], where every device that is wanted has one of `names`: a file whose text has none of them is not
+    /// looked into at all, so that what is installed costs little more than its reading.
+    pub fn load_named(dirs: &[PathBuf], wants: Wants<'_>, names: &[Cow<'_, str>]) -> Self {
+        Self::load_where(dirs, wants, &|text| text::may_name(text, names))
+    }
+
+    fn load_where(dirs: &[PathBuf], wants: Wants<'_>, may_hold: &dyn Fn(&str) -> bool) -> Self {
         let mut registry = Registry::default();
         let reader = Reader::current();
         let mut buffer = Vec::new();
         for (index, dir) in dirs.iter().enumerate() {
-            if let Err(message) = registry.scan(dir, index + 1, reader, &mut buffer, wants) {
+            if let Err(message) = registry.scan(dir, index + 1, reader, &mut buffer, wants, may_hold) {
                 registry.note(Problem { path: dir.clone(), line: None, message });
             }
         }
@@ -189,11 +200,13 @@ impl Registry {
         reader: Reader,
         buffer: &mut Vec<u8>,
         wants: Wants<'_>,
+        may_hold: &dyn Fn(&str) -> bool,
     ) -> Result<(), String> {
         let Some(mut dir) = SpecDir::open(dir, reader)? else { return Ok(()) };
         for entry in dir.entries()? {
             let read = match dir.read(&entry, buffer) {
                 Ok(None) => continue,
+                Ok(Some(text)) if !may_hold(text) => continue,
                 Ok(Some(text)) => text::read(text, wants),
                 Err(message) => Err(vec![Fault::of_the_whole(message)]),
             };

@@ -4,10 +4,22 @@
 //! read. Text that is not, or that JSON's grammar refuses, is taken for YAML, because the Go library reads every file as YAML.
 //! YAML is turned into JSON text first, so that there is one reader of CDI ([`Outline`]) and not two.
 
+use std::borrow::Cow;
+
 use super::fault::Fault;
 use super::outline::{Outline, Wants};
 use super::spec::Spec;
 use super::{block, yaml};
+
+/// Whether a device in `text` may have one of `names`. Both languages keep the letters of a name, unless an escape (`\`) or a tag
+/// (`!!binary`) stands for them.
+pub(super) fn may_name(text: &str, names: &[Cow<'_, str>]) -> bool {
+    // What the standard library finds in the steps of a vector; the end of an identifier says more than its beginning.
+    const LONGEST: usize = 32;
+    let end = |name: &str| name.get(name.len().saturating_sub(LONGEST)..).is_none_or(|end| text.contains(end));
+    let has = |byte| text.as_bytes().contains(&byte);
+    names.iter().any(|name| end(name)) || has(b'\\') || has(b'!')
+}
 
 /// Reads `text` as far as it is wanted: the header and the names of all devices are always judged, the file's own edits and its
 /// devices only where `wants` says so. The spec holds the devices that are wanted and no others. The error holds every fault.
@@ -35,4 +47,32 @@ pub(super) fn read(text: &str, wants: Wants<'_>) -> Result<Spec, Vec<Fault>> {
 
 fn read_json(json: &str, wants: Wants<'_>) -> Result<Spec, Vec<Fault>> {
     Outline::parse(json).map_err(|error| vec![Fault::in_json(json, 0, &error)])?.read(json, wants)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_without_any_of_the_names_describes_none_of_them() {
+        let long = "GPU-1f3c0000-0000-0000-0000-00000000feed".to_owned();
+        let names = [Cow::Borrowed("5"), Cow::Borrowed("mig:1"), Cow::Owned(long)];
+        let devices = |list: &str| format!("{{\"cdiVersion\": \"0.6.0\", \"kind\": \"a.b/c\", \"devices\": [{list}]}}");
+        let device = |name: &str| format!("{{\"name\": {name}, \"containerEdits\": {{\"env\": [\"A=b\"]}}}}");
+        for (name, may) in [
+            ("\"5\"", true),
+            ("\"4\"", false),
+            ("\"mig:1\"", true),
+            ("\"mig:0\"", false),
+            ("\"GPU-1f3c0000-0000-0000-0000-00000000feed\"", true),
+            ("\"GPU-1f3c0000-0000-0000-0000-00000000beef\"", false),
+            ("\"\\u0035\"", true),
+            ("!!binary NQ==", true),
+        ] {
+            let text = devices(&device(name));
+            assert_eq!(may_name(&text, &names), may, "{text}");
+            let described = read(&text, &|_, device| names.iter().any(|name| name == device));
+            assert!(may || described.unwrap().devices.is_empty(), "{text}");
+        }
+    }
 }

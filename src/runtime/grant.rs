@@ -3,6 +3,7 @@
 //!
 //! Reads CDI files and the machine, writes nothing.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use super::stale::{self, Stale};
@@ -43,7 +44,7 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
             && vendors.by_kind(kind).is_some_and(|known| !known.recipes.is_empty())
     };
     let wants = |kind: &Kind, device: &str| resolve::wants(request, kind, device);
-    let mut registry = files(config, &can_describe, &wants);
+    let mut registry = files(config, &can_describe, &wants, resolve::names(request).as_deref());
     let mut generated: Vec<Undescribed> = Vec::new();
     let mut stale: Vec<Stale> = Vec::new();
     // A vendor that is not well is an error only where no other can answer.
@@ -59,7 +60,7 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
             Ok(resolution) => resolution,
             Err(_) if !unwell.is_empty() => return Err(unwell.swap_remove(0)),
             Err(missing) => {
-                let mut everything = files(config, &can_describe, &|_, _| true);
+                let mut everything = files(config, &can_describe, &|_, _| true, None);
                 stale.iter().for_each(|stale| everything.forget(&stale.file));
                 for (vendor, kind) in generated {
                     describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
@@ -147,10 +148,19 @@ fn granted(
     Granted { edits, work, grants, notes }
 }
 
-/// What the CDI files say, but for what is to be generated in any case.
-fn files(config: &Config, can_describe: &dyn Fn(&Kind) -> bool, wants: Wants<'_>) -> Registry {
+/// What the CDI files say, but for what is to be generated in any case. Only devices with `names` are wanted, if there are some.
+fn files(
+    config: &Config,
+    can_describe: &dyn Fn(&Kind) -> bool,
+    wants: Wants<'_>,
+    names: Option<&[Cow<'_, str>]>,
+) -> Registry {
     let is_generated = |kind: &Kind| config.inject.generate == Generate::Always && can_describe(kind);
-    Registry::load(&config.cdi.spec_dirs, &|kind, device| wants(kind, device) && !is_generated(kind))
+    let wants = |kind: &Kind, device: &str| wants(kind, device) && !is_generated(kind);
+    match names {
+        Some(names) => Registry::load_named(&config.cdi.spec_dirs, &wants, names),
+        None => Registry::load(&config.cdi.spec_dirs, &wants),
+    }
 }
 
 /// Adds what the machine has of `kind` to `registry`.

@@ -64,7 +64,7 @@ impl Case {
     pub(crate) fn is_for(&self, program: &Program) -> bool {
         let Program::Peer(_) = program else { return true };
         let asks_nvidia = self.env.iter().any(|variable| variable.starts_with("NVIDIA"));
-        !self.is_root && !(asks_nvidia && program.name().starts_with("amd"))
+        !(self.is_root || asks_nvidia && program.name().starts_with("amd"))
     }
 
     /// Writes what is there before every call.

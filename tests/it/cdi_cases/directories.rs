@@ -106,6 +106,11 @@ fn directories_are_read_in_the_order_of_their_priority() {
                 assert!(told[*path].contains(part), "{what}: {}", told[*path]);
             }
         }
+        for (name, path) in devices {
+            let registry = Registry::load_named(&dirs, &|_, device| device == *name, &[(*name).into()]);
+            let one = BTreeMap::from([(format!("acme.example/npu={name}"), (*path).to_owned())]);
+            assert_eq!(found(&registry, root.path()).0, one, "{what}");
+        }
     }
 }
 
