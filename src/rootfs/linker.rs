@@ -91,14 +91,14 @@ fn drop_in(libraries: &Libraries<'_>) -> String {
 }
 
 /// The image's libraries that a hook before this one put before the machine's: each of a vendor's hooks is a program of its own.
+/// One folder, as [`drop_in`] writes it: the file is the image's to write, and a thousand would keep this busy.
 pub(super) fn kept(root: &ContainerRoot) -> Result<Vec<Library<'static>>> {
     let text = root.read(Path::new(DROP_IN), LARGEST)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let mut libraries = Vec::new();
-    for folder in text.lines().zip(text.lines().skip(1)).filter(|(mark, _)| *mark == NEWER).map(|(_, folder)| folder) {
-        libraries.extend(in_folder(root, Path::new(folder))?);
+    match text.lines().skip_while(|line| *line != NEWER).nth(1) {
+        Some(folder) => in_folder(root, Path::new(folder)),
+        None => Ok(Vec::new()),
     }
-    Ok(libraries)
 }
 
 /// The libraries that `mounts` and `links` to them show, under the names that programs look for: those that are linked to, else
