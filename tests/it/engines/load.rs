@@ -24,9 +24,10 @@ fn containerd_gives_two_hundred_containers_their_gpu_with_eight_in_flight() {
                     let seen = engine.run(
                         Through::GpuRunc,
                         &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0")],
-                        "head -c 1 /dev/nvidia0 | od -An -tx1",
+                        "test \"$(head -c 1 /dev/nvidia0 | od -An -tx1)\" = ' 00'; exit 4$?",
                     );
-                    assert_eq!((seen.code, seen.stdout.trim()), (0, "00"), "{seen:?}");
+                    // By its exit status: ctr may close the pipes of a container before it has read all of its output.
+                    assert_eq!(seen.code, 40, "{seen:?}");
                 }
             });
         }

@@ -182,8 +182,10 @@ fn an_upgrade_under_load_fails_no_container_and_old_ones_end_well() {
 fn upgraded_under_load(node: &Node) {
     node.done(&node.node("install --restart signal --source a"));
     node.done(&format!("{} sleep 1000", node.run("--detach", "old", &node.program())));
+    let enough = node.session.scratch.text("enough");
+    // By its exit status: ctr may close the pipes of a container that has ended before it has read all of its output.
     let churn = format!(
-        "i=0; while [ $i -lt {CHURN} ]; do i=$((i + 1)); {} echo started$i || echo failed $i; done",
+        "i=0; while [ $i -lt {CHURN} ] || ! [ -e {enough} ]; do i=$((i + 1)); {} sh -c 'exit 42'; [ $? = 42 ] && echo started$i || echo failed $i; done",
         node.run("--rm", "c$i", &node.program())
     );
     let running = node.session.spawn(&["sh", "-c", &churn].map(str::to_owned));
@@ -195,14 +197,16 @@ fn upgraded_under_load(node: &Node) {
             let said = node.done(&node.node(&format!("install --restart signal --source {build}")));
             assert!(said.contains("point ") && !said.contains("restart"), "{said}");
             switches += 1;
+            if switches == 6 {
+                node.session.scratch.write("enough", "");
+            }
             sleep(Duration::from_millis(100));
         }
         is_over = running.has_ended();
     }
     let outcome = running.wait();
     let started = outcome.stdout.lines().filter(|line| line.starts_with("started")).count();
-    assert!(started == CHURN as usize && !outcome.stdout.contains("failed"), "{switches} switches: {outcome:?}");
-    assert!(switches > 4, "the builds were not switched while containers came and went");
+    assert!(started >= CHURN as usize && !outcome.stdout.contains("failed"), "{switches} switches: {outcome:?}");
 
     let held = node.shell(&node.node("uninstall --restart signal --wait-for-containers 1"));
     assert!(held.code == 1 && held.stderr.contains("still in use by container default/old"), "{held:?}");
