@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use super::stale::{self, Stale};
+use super::stale::{self, Describer, Stale};
 use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Registry};
 use crate::config::{Config, Generate, Hooks};
@@ -39,20 +39,16 @@ type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
     let host = Host::open(&config.host.root)?;
     let machine = Machine { host: &host, roots: &config.host };
-    let can_describe = |kind: &Kind| {
-        config.inject.generate != Generate::Never
-            && vendors.by_kind(kind).is_some_and(|known| !known.recipes.is_empty())
-    };
+    let can_generate = config.inject.generate != Generate::Never;
+    let describer = |kind: &Kind| vendors.by_kind(kind).filter(|vendor| can_generate && !vendor.recipes.is_empty());
     let wants = |kind: &Kind, device: &str| resolve::wants(request, kind, device);
-    let mut registry = files(config, &can_describe, &wants, resolve::names(request).as_deref());
+    let mut registry = files(config, &describer, &wants, resolve::names(request).as_deref());
     let mut generated: Vec<Undescribed> = Vec::new();
     let mut stale: Vec<Stale> = Vec::new();
     // A vendor that is not well is an error only where no other can answer.
     let mut unwell: Vec<Error> = Vec::new();
     let resolution = loop {
-        while config.inject.generate != Generate::Never
-            && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors)
-        {
+        while can_generate && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors) {
             unwell.extend(describe(vendor, &kind, &mut registry, machine, &wants, request).err());
             generated.push((vendor, kind));
         }
@@ -60,7 +56,7 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
             Ok(resolution) => resolution,
             Err(_) if !unwell.is_empty() => return Err(unwell.swap_remove(0)),
             Err(missing) => {
-                let mut everything = files(config, &can_describe, &|_, _| true, None);
+                let mut everything = files(config, &describer, &|_, _| true, None);
                 stale.iter().for_each(|stale| everything.forget(&stale.file));
                 for (vendor, kind) in generated {
                     describe(vendor, &kind, &mut everything, machine, &|_, _| true, request)?;
@@ -68,11 +64,9 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
                 return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale), vendors));
             }
         };
-        let is_promised = |kind: &Kind, node: &DeviceNode| match vendors.by_kind(kind) {
-            Some(vendor) => generate::promises(vendor, kind, node, machine),
-            None => Ok(false),
-        };
-        match stale::complete(&mut resolution, &registry, &host, &can_describe, &is_promised)? {
+        let is_promised =
+            |vendor: &Vendor, kind: &Kind, node: &DeviceNode| generate::promises(vendor, kind, node, machine);
+        match stale::complete(&mut resolution, &registry, &host, &describer, &is_promised)? {
             None => break resolution,
             Some(found) => {
                 registry.forget(&found.file);
@@ -149,13 +143,8 @@ fn granted(
 }
 
 /// What the CDI files say, but for what is to be generated in any case. Only devices with `names` are wanted, if there are some.
-fn files(
-    config: &Config,
-    can_describe: &dyn Fn(&Kind) -> bool,
-    wants: Wants<'_>,
-    names: Option<&[Cow<'_, str>]>,
-) -> Registry {
-    let is_generated = |kind: &Kind| config.inject.generate == Generate::Always && can_describe(kind);
+fn files(config: &Config, describer: Describer<'_>, wants: Wants<'_>, names: Option<&[Cow<'_, str>]>) -> Registry {
+    let is_generated = |kind: &Kind| config.inject.generate == Generate::Always && describer(kind).is_some();
     let wants = |kind: &Kind, device: &str| wants(kind, device) && !is_generated(kind);
     match names {
         Some(names) => Registry::load_named(&config.cdi.spec_dirs, &wants, names),

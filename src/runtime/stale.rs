@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::host::node::{self, Completed};
 use crate::host::source;
 use crate::resolve::{Part, Resolution};
+use crate::vendor::Vendor;
 
 /// A file that is out of date.
 #[derive(Debug)]
@@ -20,28 +21,29 @@ pub(super) struct Stale {
     pub missing: String,
 }
 
+/// The vendor whose devices of a kind can be described anew from the machine.
+pub(super) type Describer<'a> = &'a dyn Fn(&Kind) -> Option<&'static Vendor>;
+
 /// Completes the device nodes of `resolution`, adds notes about their numbers, and looks whether everything is there that its
-/// files name. Returns the first file of a kind that can be described anew (`can_renew`) and is out of date; for other kinds
-/// that is an error, unless the container can do without. `is_promised` says whether the driver of a kind would make a node that
-/// nobody has made yet: the number alone may be another driver's by now.
+/// files name. Returns the first file of a kind that has a `describer` and is out of date; for other kinds that is an error,
+/// unless the container can do without. `is_promised` says whether a vendor's driver would make a node of a kind that nobody has
+/// made yet: the number alone may be another driver's by now.
 pub(super) fn complete(
     resolution: &mut Resolution,
     registry: &Registry,
     host: &Host,
-    can_renew: &dyn Fn(&Kind) -> bool,
-    is_promised: &dyn Fn(&Kind, &DeviceNode) -> Result<bool>,
+    describer: Describer<'_>,
+    is_promised: &dyn Fn(&Vendor, &Kind, &DeviceNode) -> Result<bool>,
 ) -> Result<Option<Stale>> {
     for Part { file, edits } in &mut resolution.parts {
+        // A moment ago, with the numbers that count.
         if registry.is_made_in_memory(*file) {
-            // A moment ago, with the numbers that count.
-            for node in edits.device_nodes.iter_mut().filter(|node| !node.is_whole()) {
-                node::complete(node, host)?;
-            }
             continue;
         }
-        let kind = registry.spec(*file).map(|spec| &spec.kind).filter(|kind| can_renew(kind));
-        let renewable = kind.is_some();
-        let promised = |node: &DeviceNode| kind.map_or(Ok(false), |kind| is_promised(kind, node));
+        let kind = registry.spec(*file).map(|spec| &spec.kind);
+        let renewal = kind.and_then(|kind| Some((describer(kind)?, kind)));
+        let renewable = renewal.is_some();
+        let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
         for mount in &edits.mounts {
             if source::is_missing(mount, host)? {
                 let missing = Quoted(&mount.host_path).to_string();
