@@ -271,6 +271,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_not_there_is_an_answer_and_what_is_no_file_keeps_its_mode() {
+        let (scratch, root) = attacked();
+        let fifo = scratch.path().join("root/etc/fifo");
+        nix::unistd::mkfifo(&fifo, Mode::from_bits_truncate(0o600)).unwrap();
+        for (path, is_place) in [("/absent", false), ("/etc/fifo/below", false), ("/etc/fifo", true), ("/etc", true)] {
+            assert_eq!(root.place(Path::new(path)).unwrap().is_some(), is_place, "{path}");
+        }
+        for (path, count) in [("/absent", None), ("/etc/fifo", None), ("/etc", Some(1))] {
+            let names = root.names(Path::new(path), |_| true).unwrap();
+            assert_eq!(names.map(|names| names.iter().count()), count, "{path}");
+        }
+        let error = root.set_mode(Path::new("/etc/fifo"), FOR_ALL).unwrap_err().to_string();
+        assert!(error.contains("set the mode of") && error.contains("root/etc/fifo: "), "{error}");
+        assert_eq!(fs::metadata(&fifo).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
     fn no_link_and_no_path_leads_outside() {
         let (scratch, root) = attacked();
         let (inside, outside) = (scratch.path().join("root"), scratch.path().join("outside"));

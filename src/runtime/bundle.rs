@@ -149,3 +149,24 @@ impl Bundle {
 fn spec_error(path: &Path, message: &str) -> Error {
     Error::Spec { path: path.to_owned(), message: message.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_somebody_else_wrote_meanwhile_is_not_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let read = || Bundle::read(&path).unwrap().unwrap();
+        fs::write(&path, "{}").unwrap();
+        let bundle = read();
+        fs::write(&path, r#"{"theirs":1}"#).unwrap();
+        let error = bundle.replace(r#"{"ours":1}"#).unwrap_err().to_string();
+        assert!(error.contains("config.json: somebody else wrote it at the same time"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), r#"{"theirs":1}"#);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+        read().replace(r#"{"ours":1}"#).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), r#"{"ours":1}"#);
+    }
+}

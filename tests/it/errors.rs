@@ -170,6 +170,29 @@ fn replacing_keeps_owner_and_mode_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn the_configuration_that_crun_is_told_to_read_is_the_one_that_is_edited() {
+    let bundle = bundle();
+    let (cdi, crun) = (bundle.path().join("cdi"), bundle.path().join("crun"));
+    fs::create_dir(&cdi).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(cdi.join("n.json"), spec).unwrap();
+    std::os::unix::fs::symlink("/bin/true", &crun).unwrap();
+    fs::write(
+        bundle.path().join("gpu-runc.toml"),
+        format!("runtimes = [{crun:?}]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{cdi:?}]\n"),
+    )
+    .unwrap();
+    let other = bundle.path().join("other.json");
+    for args in [["run", "--config", "other.json", "c"].as_slice(), &["create", "-fother.json", "c"]] {
+        fs::write(&other, ASKS).unwrap();
+        assert!(gpu_runc(bundle.path(), args).status.success(), "{args:?}");
+        assert!(fs::read_to_string(&other).unwrap().contains("A=b"), "{args:?}");
+        assert_eq!(fs::read_to_string(bundle.path().join("config.json")).unwrap(), ASKS, "{args:?}");
+    }
+}
+
+#[test]
 fn what_is_no_configuration_is_said_to_be_none() {
     let bundle = bundle();
     let config_json = bundle.path().join("config.json");

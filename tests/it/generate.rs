@@ -243,4 +243,7 @@ fn what_an_image_requires_of_the_driver_is_checked_in_every_mode() {
         fs::create_dir_all(host.path().join("cdi")).unwrap();
         fs::write(host.path().join("cdi/nvidia.json"), file.to_string()).unwrap();
     }
+    configure(host.path(), "");
+    assert!(hosts::add("amd-mi300x-8", host.path()));
+    create(host.path(), &["AMD_VISIBLE_DEVICES=0", "NVIDIA_REQUIRE_CUDA=cuda>=99"]).expect("another vendor's driver");
 }

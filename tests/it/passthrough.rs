@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 
 use crate::engines::place::Place;
 use crate::engines::session::Session;
-use crate::scratch::skip;
+use crate::scratch::{Scratch, skip};
 
 /// A runtime that writes down how it was called and exits with status 3.
 const RECORDER: &str = r#"#!/bin/sh
@@ -219,6 +219,27 @@ fn the_runtime_is_found_without_an_environment_and_never_is_ourselves() {
         .iter()
         .any(|folder| Path::new(folder).join("runc").exists());
     assert_eq!(output.status.success(), found, "runc is found in the usual folders without PATH: {output:?}");
+}
+
+#[test]
+fn a_runtime_that_cannot_be_executed_is_passed_over_and_named() {
+    let scratch = Scratch::new();
+    let file = scratch.write("file/fake-runc", "#!/bin/sh\nexit 4\n");
+    fs::create_dir_all(scratch.path("folder/fake-runc")).unwrap();
+    let config = scratch.write("config.toml", "runtimes = [\"fake-runc\"]\n[log]\nsyslog = false\n");
+    let path = std::env::join_paths(["file", "folder", "real"].map(|name| scratch.path(name))).unwrap();
+    let call = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
+        command.args(["state", "c"]).env_clear().env("PATH", &path).env("GPU_RUNC_CONFIG", &config).output().unwrap()
+    };
+    let alone = call();
+    let said = String::from_utf8_lossy(&alone.stderr).into_owned();
+    assert_eq!(alone.status.code(), Some(1));
+    for place in [file.as_path(), &scratch.path("folder/fake-runc")] {
+        assert!(said.contains(&format!("{} is no executable file", place.display())), "{said}");
+    }
+    scratch.program("real/fake-runc", "#!/bin/sh\nexit 4\n");
+    assert_eq!(call().status.code(), Some(4), "the next place on PATH has one");
 }
 
 #[test]

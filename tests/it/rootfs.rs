@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use gpu_runc::cdi::{ContainerEdits, Mount};
 use gpu_runc::ldcache::Cache;
 use gpu_runc::oci::view::MountView;
-use gpu_runc::rootfs::{self, Work};
+use gpu_runc::rootfs::{self, Link, Work};
 use tempfile::TempDir;
 
 use crate::scratch::{program_on_path, skip};
@@ -195,4 +195,30 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     fs::remove_file(&cache).unwrap();
     assert_eq!(notes(&root.path().join("absent"), &edits).len(), 1);
     assert_eq!(notes(Path::new("/"), &edits).len(), 1, "the machine itself");
+}
+
+#[test]
+fn a_link_in_a_mount_of_the_containers_own_is_left_to_the_hook() {
+    let root = tempfile::tempdir().unwrap();
+    let link = |place: &str| Link { target: "to".to_owned(), place: place.to_owned() };
+    let work = Work { links: vec![link("/opt/own/x"), link("/srv/y")], ..Work::default() };
+    let edits = ContainerEdits::default();
+    let prepared = rootfs::prepare(root.path(), "c", &work, &edits, &[over("/opt/own")]);
+    assert_eq!((prepared.notes.len(), prepared.mounts.len()), (0, 0), "{prepared:?}");
+    assert_eq!(prepared.hook.links, [link("/opt/own/x")]);
+    assert_eq!(fs::read_link(root.path().join("srv/y")).unwrap(), Path::new("to"));
+    assert!(!root.path().join("opt").exists(), "what is hidden is not made");
+}
+
+#[test]
+fn a_library_of_the_machine_that_cannot_be_read_is_told_and_changes_nothing() {
+    let (machine, root) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = machine.path().join("libx.so.1");
+    let _socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    let edits =
+        ContainerEdits { mounts: vec![mount(file.to_str().unwrap(), "/opt/lib/libx.so.1")], ..Default::default() };
+    let said = notes(root.path(), &edits);
+    let expected = format!("may not find the driver's libraries: cannot open {}: ", file.display());
+    assert!(said.len() == 1 && said[0].contains(&expected), "{said:?}");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
 }

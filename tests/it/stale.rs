@@ -125,3 +125,23 @@ fn an_unknown_vendors_file_that_does_not_hold_is_an_error_that_says_what_to_do()
     let other = create(host.path(), &["GPU_VISIBLE_DEVICES=acme.example/npu=0"]).unwrap();
     assert!(sources_are_there(&other), "a neighbour that nobody asked for changes nothing");
 }
+
+#[test]
+fn a_library_whose_own_name_cannot_be_read_is_told_and_given_all_the_same() {
+    let Some(host) = hosts::make(&["none"]) else { return };
+    configure(host.path(), "");
+    let library = "/usr/lib64/libacme.so.9.9";
+    let hook = json!({"hookName": "createContainer", "path": "nvidia-cdi-hook", "args": ["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib64"]});
+    let edits = json!({"mounts": [{"hostPath": library, "containerPath": library}], "hooks": [hook]});
+    let file =
+        json!({"cdiVersion": "0.5.0", "kind": "acme.example/npu", "devices": [{"name": "0", "containerEdits": edits}]});
+    hosts::put(host.path(), "cdi/acme.json", &file.to_string());
+    fs::create_dir_all(host.path().join("usr/lib64")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(host.path().join(&library[1..])).unwrap();
+    let asked = "GPU_VISIBLE_DEVICES=acme.example/npu=0";
+    let container = create(host.path(), &[asked]).unwrap();
+    assert!(paths(&container, "/mounts", "destination").contains(&library), "{container}");
+    assert_eq!(container.get("hooks"), None, "what the hook would do is done without it");
+    let told = String::from_utf8(ctk(host.path(), &["explain", "--env", asked]).stdout).unwrap();
+    assert!(told.contains(&format!("open {library}: ")), "{told}");
+}
