@@ -58,9 +58,13 @@ fn device_variables<'a>(gathering: &Gathering<'a>) -> BTreeMap<&'a str, &'a str>
 
 /// What the value of a vendor's own variable lists.
 pub(super) fn list(vendor: &Vendor, variable: &Variable, value: &str) -> std::result::Result<List, String> {
-    // The device plugin's way to say that the mounts count.
+    // The device plugin's way to say that the mounts count, which have been looked at before: a container that was to have a device
+    // does not start without one.
     if vendor.device_mounts == Some(value) {
-        return Ok(List::default());
+        let what = "no mount in that folder asks for a device, as this value promises";
+        return Err(format!(
+            "{what}: a device plugin that sets it makes them, and policy.mounts = false passes over them"
+        ));
     }
     if variable.means == Means::Switch {
         let selection = (value == "enabled").then_some(Selection::All);

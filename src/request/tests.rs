@@ -125,7 +125,12 @@ fn every_source_is_heard() {
             (&[NERDCTL], "nvidia:1,2 -hook 0"),
             (&["NVIDIA_VISIBLE_DEVICES=0,0"], "nvidia|hygon|t-head:0"),
             (&["NVIDIA_VISIBLE_DEVICES=none"], "nvidia|hygon|t-head:driver"),
-            (&["NVIDIA_VISIBLE_DEVICES=/var/run/nvidia-container-devices"], "nothing"),
+            (
+                &["NVIDIA_VISIBLE_DEVICES=/var/run/nvidia-container-devices"],
+                "error: environment variable \"NVIDIA_VISIBLE_DEVICES=/var/run/nvidia-container-devices\": no mount in that folder asks \
+                 for a device, as this value promises: a device plugin that sets it makes them, and policy.mounts = false passes over \
+                 them",
+            ),
             (&["NVIDIA_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES="], "nothing"),
             (&["NVIDIA_VISIBLE_DEVICES=void", "AMD_VISIBLE_DEVICES=0x00AB,0-1,0XAB"], "amd:0xab,0,1"),
             (&["AMD_VISIBLE_DEVICES=none"], "nothing"),

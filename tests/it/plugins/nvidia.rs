@@ -75,7 +75,13 @@ fn nvidias_plugin_is_understood_in_each_of_its_strategies() {
                 "the plugin's word for its mounts without one of them",
                 SAFE,
                 Made { env: &["NVIDIA_VISIBLE_DEVICES=/var/run/nvidia-container-devices"], ..POD },
-                Untouched(""),
+                Untouched("refused environment variable"),
+            ),
+            (
+                "the same where variables count",
+                OPEN,
+                Made { env: &["NVIDIA_VISIBLE_DEVICES=/var/run/nvidia-container-devices"], ..POD },
+                Refused("no mount in that folder asks for a device"),
             ),
             (
                 "mounts of an IMEX channel",

@@ -76,11 +76,6 @@ pub(crate) const INTENDED: &[Intended] = &[
         kind: Kind::PeerRefuses("unresolvable CDI devices nvidia.com/gpu=none"),
     },
     Intended {
-        name: "mounts that are not there",
-        why: "the variable of a device plugin says that mounts count; where there are none, nothing is asked",
-        kind: Kind::PeerRefuses("unresolvable CDI devices nvidia.com/gpu=/var/run/nvidia-container-devices"),
-    },
-    Intended {
         name: "classes of one letter",
         why: "CDI's grammar has them; the library of the peer stops at them (CDI pkg/parser, before 1.1.1)",
         kind: Kind::PeerRefuses("slice bounds out of range"),
