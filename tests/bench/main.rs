@@ -76,6 +76,7 @@ fn main() {
         fs::write(path, format!("{report:#}\n")).expect("the report");
     }
     if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_SVG") {
+        rows.extend(containers::as_rows(&containers));
         fs::write(path, chart::of(&rows, &measure::machine())).expect("the chart");
     }
 }
