@@ -18,7 +18,8 @@ use crate::vendor::Vendors;
                         of its own: for reservations without capabilities, for gpus: before Docker Compose 2.30, and for\n\
                         podman-compose from 1.1. It belongs beside that file, for the sake of relative paths; its reservations stay\n\
                         in it as x-devices and x-gpus. podman must be 5.0 or later, unless all that a service reserves is a count or\n\
-                        one device.")]
+                        one device. CDI names in a service's list of devices count as reservations; nodes beside them stay, which\n\
+                        takes an override.")]
 pub(super) struct Compose {
     /// The compose files, in the order in which compose is given them
     #[arg(value_name = "FILE", required = true)]

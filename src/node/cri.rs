@@ -80,7 +80,7 @@ mod tests {
             (r#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/opt/gpu-runc/current/gpu-runc"}}}}"#, Some(true)),
             (r#"{"crio":{"Runtimes":{"gpu-runc":{"RuntimePath":"/usr/bin/gpu-runc"}}}}"#, Some(false)),
             (r#"{"crio":{"Runtimes":{"crun":{"RuntimeRoot":"/run/gpu-runc"}}}}"#, Some(false)),
-            (r#"{"sandboxImage":"registry.k8s.io/pause:3.9"}"#, None),
+            (r#"{"sandboxImage":"example.org/pause:3.9"}"#, None),
             ("", None),
         ] {
             let program = Path::new("/opt/gpu-runc/current/gpu-runc");

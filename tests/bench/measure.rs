@@ -190,5 +190,7 @@ pub(crate) fn machine() -> String {
         .lines()
         .find_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches([' ', '\t', ':']).to_owned()));
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    format!("{}, {cores} cores, Linux {}", cpu.unwrap_or_default(), read("/proc/sys/kernel/osrelease").trim())
+    let release = read("/proc/sys/kernel/osrelease");
+    let version = release.trim().split('-').next().unwrap_or_default();
+    format!("{}, {cores} cores, Linux {version}", cpu.unwrap_or_default())
 }
