@@ -97,7 +97,7 @@ mod tests {
             ("", "12.10", "575.57.08", Some(&note), false),
             ("", "12.9", "575.57.08", Some(&note), false),
             ("", "", "575.57.08", Some(&note), false),
-            ("550.1", "", "not.one", Some(&note), false),
+            ("550.1", "", "575.x", Some(&note), false),
             ("550.1", "", "575.57.08", None, true),
             ("575.1", "", "575.57.08", None, false),
             ("590.1", "", "575.57.08", None, false),

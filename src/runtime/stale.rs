@@ -36,7 +36,7 @@ pub(super) fn complete(
     is_promised: &dyn Fn(&Vendor, &Kind, &DeviceNode) -> Result<bool>,
 ) -> Result<Option<Stale>> {
     for Part { file, edits } in &mut resolution.parts {
-        // A moment ago, with the numbers that count.
+        // That was a moment ago, from what is there.
         if registry.is_made_in_memory(*file) {
             continue;
         }

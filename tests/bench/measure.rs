@@ -145,7 +145,8 @@ pub(crate) fn compare(program: &Program, stand_in: &Path, case: &Case, bundle: &
     }
 }
 
-fn timed(command: &mut Command) -> Duration {
+/// How long the command takes, which has to succeed.
+pub(crate) fn timed(command: &mut Command) -> Duration {
     let start = Instant::now();
     let status = command.status().expect("the program starts");
     let took = start.elapsed();

@@ -5,11 +5,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::curves::{Panel, Series, svg};
+use crate::measure::timed;
 
 /// Pairs per point.
 const PAIRS: usize = 31;
@@ -197,12 +198,4 @@ fn description(devices: std::ops::Range<usize>) -> Value {
         json!({"name": i.to_string(), "containerEdits": {"deviceNodes": nodes}})
     };
     json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": devices.map(device).collect::<Vec<_>>()})
-}
-
-fn timed(command: &mut Command) -> Duration {
-    let start = Instant::now();
-    let status = command.status().expect("the program starts");
-    let took = start.elapsed();
-    assert!(status.success(), "{command:?} failed");
-    took
 }
