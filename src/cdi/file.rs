@@ -4,8 +4,8 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use nix::dir::{Dir, Type};
@@ -17,6 +17,8 @@ use crate::trust::Reader;
 
 /// The largest file that is read, in bytes. The largest that are known have a few hundred KiB.
 const LARGEST: usize = 8 << 20;
+/// What is read of a file at once, in bytes: usual ones are read whole, and of larger ones few pages are touched.
+const AT_ONCE: usize = 64 << 10;
 /// `O_NONBLOCK` because opening a FIFO would otherwise wait for its writer.
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
@@ -31,6 +33,25 @@ pub(super) struct SpecDir<'a> {
 pub(super) struct Entry {
     name: CString,
     is_link: bool,
+}
+
+/// A spec file that is open and believed.
+pub(super) struct SpecFile<'b> {
+    file: File,
+    /// In bytes, when it was opened.
+    size: usize,
+    /// What is read at once, in bytes.
+    at_once: usize,
+    /// What was read last, from byte `from` on.
+    buffer: &'b mut Vec<u8>,
+    from: usize,
+}
+
+/// A piece of a text.
+pub(super) struct Piece<'a> {
+    pub(super) text: &'a str,
+    /// Whether the text ends with it.
+    pub(super) is_last: bool,
 }
 
 impl<'a> SpecDir<'a> {
@@ -67,8 +88,8 @@ impl<'a> SpecDir<'a> {
         self.path.join(OsStr::from_bytes(entry.name.to_bytes()))
     }
 
-    /// Reads an entry's text into `buffer`. `None` if it turns out to be a directory; the error says why it is not used.
-    pub(super) fn read<'b>(&self, entry: &Entry, buffer: &'b mut Vec<u8>) -> Result<Option<&'b str>, String> {
+    /// Opens an entry. `None` if it turns out to be a directory; the error says why it is not used.
+    pub(super) fn file<'b>(&self, entry: &Entry, buffer: &'b mut Vec<u8>) -> Result<Option<SpecFile<'b>>, String> {
         let file = openat(&self.dir, &*entry.name, READ, Mode::empty()).map_err(|cause| match cause {
             nix::Error::ENOENT if entry.is_link => "it is a link to nothing".to_owned(),
             cause => format!("cannot open it: {}", words(cause)),
@@ -85,10 +106,47 @@ impl<'a> SpecDir<'a> {
         let size = usize::try_from(stat.st_size).ok().filter(|size| *size <= LARGEST);
         let size = size.ok_or_else(|| format!("it has {} bytes, expected at most {LARGEST}", stat.st_size))?;
         buffer.clear();
-        buffer.resize(size, 0);
-        File::from(file).read_exact(buffer).map_err(|cause| format!("cannot read it: {}", reason(&cause)))?;
-        let text = std::str::from_utf8(buffer);
-        text.map(Some).map_err(|cause| format!("it is not UTF-8 after byte {}", cause.valid_up_to()))
+        Ok(Some(SpecFile { file: file.into(), size, at_once: AT_ONCE, buffer, from: 0 }))
+    }
+}
+
+impl SpecFile<'_> {
+    /// One that holds `text`.
+    #[cfg(test)]
+    pub(super) fn with<'b>(text: &str, at_once: usize, buffer: &'b mut Vec<u8>) -> SpecFile<'b> {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(text.as_bytes(), 0).unwrap();
+        buffer.clear();
+        SpecFile { file, size: text.len(), at_once, buffer, from: 0 }
+    }
+
+    /// The whole text.
+    pub(super) fn whole(&mut self) -> Result<&str, String> {
+        self.piece(0, self.size).map(|piece| piece.text)
+    }
+
+    /// The text from byte `from` on: as much as is read at once, at least `least` bytes, or all there is. What is at hand already is
+    /// not read again.
+    pub(super) fn piece(&mut self, from: usize, least: usize) -> Result<Piece<'_>, String> {
+        let rest = self.size.saturating_sub(from);
+        let length = least.max(self.at_once).min(rest);
+        if self.from != from || self.buffer.len() < length {
+            self.buffer.resize(length, 0);
+            let offset = u64::try_from(from).map_err(|cause| cause.to_string())?;
+            let read = self.file.read_exact_at(self.buffer, offset);
+            read.map_err(|cause| format!("cannot read it: {}", reason(&cause)))?;
+            self.from = from;
+        }
+        let is_last = self.buffer.len() == rest;
+        match std::str::from_utf8(self.buffer) {
+            Ok(text) => Ok(Piece { text, is_last }),
+            // The rest of the last letter is in the next piece.
+            Err(cause) if !is_last && cause.error_len().is_none() => {
+                let text = self.buffer.get(..cause.valid_up_to()).and_then(|valid| std::str::from_utf8(valid).ok());
+                Ok(Piece { text: text.unwrap_or_default(), is_last })
+            }
+            Err(cause) => Err(format!("it is not UTF-8 after byte {}", from + cause.valid_up_to())),
+        }
     }
 }
 

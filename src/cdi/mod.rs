@@ -7,15 +7,16 @@
 //!
 //! ```text
 //! bytes ─file→ text ─text→ JSON text ─outline→ version, kind, names, byte ranges ─decode what is wanted→ Spec, validated
-//!                    └ YAML: `block` for what Go's writers emit, `yaml` (serde-saphyr) for all other
+//!                │   └ YAML: `block` for what Go's writers emit, `yaml` (serde-saphyr) for all other
+//!                └ `excerpt`: without the devices that have other names, where names are given
 //! ```
 //!
 //! A container's start looks at many files and needs little of them. [`Registry::load`] therefore judges of each file the
 //! outline and the header (members, version, kind, names), and of a file that holds something wanted its own edits and the
-//! devices that are wanted; where the names that are wanted can be told, [`Registry::load_named`] looks into no file whose text
-//! has none of them. Mistakes elsewhere are found by [`Registry::load_all`], which reads everything as the Go library
-//! does. All agree on every device that the start asks for, except that a mistake in a device nobody asks for does not take
-//! its neighbours away.
+//! devices that are wanted. Where the names that are wanted can be told, [`Registry::load_named`] judges nothing else than what has
+//! one of them, and the header beside it. Mistakes elsewhere are found by [`Registry::load_all`], which reads everything as the
+//! Go library does. All agree on every device that the start asks for, except that a mistake in a device nobody asks for does
+//! not take its neighbours away.
 //!
 //! Deliberate differences from the Go library: member names are exact in case; `null` as an entry of a list is an error of that
 //! file; a device that clashes in one directory is still found in a higher one; a directory that cannot be read is reported and
@@ -24,6 +25,8 @@
 pub mod advice;
 pub mod annotations;
 mod block;
+mod bytes;
+mod excerpt;
 mod fault;
 mod file;
 mod layout;

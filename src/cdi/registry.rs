@@ -71,21 +71,21 @@ impl Registry {
     /// Reads `dirs`, the last of which has the highest priority, as far as `wants` says that a device of a kind is wanted. Other
     /// devices will not be found. What is judged of what is not wanted: see the [module](super).
     pub fn load(dirs: &[PathBuf], wants: Wants<'_>) -> Self {
-        Self::load_where(dirs, wants, &|_| true)
+        Self::load_where(dirs, wants, None)
     }
 
-    /// As [`Registry::load`], where every device that is wanted has one of `names`: a file whose text has none of them is not
-    /// looked into at all, so that what is installed costs little more than its reading.
+    /// As [`Registry::load`], where every device that is wanted has one of `names`: files and devices without any of them are not
+    /// looked at, so that what is installed costs little more than its reading.
     pub fn load_named(dirs: &[PathBuf], wants: Wants<'_>, names: &[Cow<'_, str>]) -> Self {
-        Self::load_where(dirs, wants, &|text| text::may_name(text, names))
+        Self::load_where(dirs, wants, Some(names))
     }
 
-    fn load_where(dirs: &[PathBuf], wants: Wants<'_>, may_hold: &dyn Fn(&str) -> bool) -> Self {
+    fn load_where(dirs: &[PathBuf], wants: Wants<'_>, names: Option<&[Cow<'_, str>]>) -> Self {
         let mut registry = Registry::default();
         let reader = Reader::current();
         let mut buffer = Vec::new();
         for (index, dir) in dirs.iter().enumerate() {
-            if let Err(message) = registry.scan(dir, index + 1, reader, &mut buffer, wants, may_hold) {
+            if let Err(message) = registry.scan(dir, index + 1, reader, &mut buffer, wants, names) {
                 registry.note(Problem { path: dir.clone(), line: None, message });
             }
         }
@@ -200,18 +200,18 @@ impl Registry {
         reader: Reader,
         buffer: &mut Vec<u8>,
         wants: Wants<'_>,
-        may_hold: &dyn Fn(&str) -> bool,
+        names: Option<&[Cow<'_, str>]>,
     ) -> Result<(), String> {
         let Some(mut dir) = SpecDir::open(dir, reader)? else { return Ok(()) };
         for entry in dir.entries()? {
-            let read = match dir.read(&entry, buffer) {
+            let read = match dir.file(&entry, buffer) {
                 Ok(None) => continue,
-                Ok(Some(text)) if !may_hold(text) => continue,
-                Ok(Some(text)) => text::read(text, wants),
+                Ok(Some(mut file)) => text::of_file(&mut file, wants, names),
                 Err(message) => Err(vec![Fault::of_the_whole(message)]),
             };
             match read {
-                Ok(mut spec) => {
+                Ok(None) => {}
+                Ok(Some(mut spec)) => {
                     self.know(&spec.kind);
                     if !spec.devices.is_empty() {
                         spec.devices.sort_by(|a, b| a.name.cmp(&b.name));

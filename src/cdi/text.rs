@@ -6,19 +6,74 @@
 
 use std::borrow::Cow;
 
+use super::excerpt::Kept;
 use super::fault::Fault;
+use super::file::{Piece, SpecFile};
 use super::outline::{Outline, Wants};
 use super::spec::Spec;
-use super::{block, yaml};
+use super::{block, excerpt, yaml};
+
+/// What the standard library finds in the steps of a vector, in bytes; the end of an identifier says more than its beginning.
+const LONGEST: usize = 32;
+
+/// Reads `file` as far as it is wanted, as [`read`] does. With the `names` of all devices that are wanted no other device is looked
+/// at, and `None` says that none of them is there.
+pub(super) fn of_file(
+    file: &mut SpecFile<'_>,
+    wants: Wants<'_>,
+    names: Option<&[Cow<'_, str>]>,
+) -> Result<Option<Spec>, Vec<Fault>> {
+    let whole = |message| vec![Fault::of_the_whole(message)];
+    if let Some(names) = names {
+        if !may_name_in(file, names).map_err(whole)? {
+            return Ok(None);
+        }
+        // Of what is wrong, or not plain, the whole text says more.
+        if let Some(kept) = excerpt::of(file, names).map_err(whole)?
+            && let Ok(read) = read_excerpt(&kept, wants)
+        {
+            return Ok(read);
+        }
+    }
+    read(file.whole().map_err(whole)?, wants).map(Some)
+}
+
+/// Whether a device in `file` may have one of `names`.
+fn may_name_in(file: &mut SpecFile<'_>, names: &[Cow<'_, str>]) -> Result<bool, String> {
+    let mut from = 0;
+    loop {
+        let Piece { text, is_last } = file.piece(from, 2 * LONGEST)?;
+        let may = may_name(text, names);
+        if may || is_last {
+            return Ok(may);
+        }
+        // A name may begin in this piece.
+        from += text.floor_char_boundary(text.len().saturating_sub(LONGEST));
+    }
+}
 
 /// Whether a device in `text` may have one of `names`. Both languages keep the letters of a name, unless an escape (`\`) or a tag
 /// (`!!binary`) stands for them.
-pub(super) fn may_name(text: &str, names: &[Cow<'_, str>]) -> bool {
-    // What the standard library finds in the steps of a vector; the end of an identifier says more than its beginning.
-    const LONGEST: usize = 32;
+fn may_name(text: &str, names: &[Cow<'_, str>]) -> bool {
     let end = |name: &str| name.get(name.len().saturating_sub(LONGEST)..).is_none_or(|end| text.contains(end));
     let has = |byte| text.as_bytes().contains(&byte);
     names.iter().any(|name| end(name)) || has(b'\\') || has(b'!')
+}
+
+/// That an excerpt is not plain, or something is wrong with it.
+struct Unclear;
+
+/// Reads an excerpt as [`of_file`] does a file.
+fn read_excerpt(kept: &Kept<'_>, wants: Wants<'_>) -> Result<Option<Spec>, Unclear> {
+    let json = match kept.text.starts_with('{') {
+        true => Cow::Borrowed(&kept.text),
+        false => Cow::Owned(block::to_json(&kept.text).ok_or(Unclear)?),
+    };
+    let outline = Outline::parse(&json).map_err(|_| Unclear)?;
+    if kept.devices == 0 {
+        return Ok(None);
+    }
+    outline.read(&json, wants).map(Some).map_err(|_| Unclear)
 }
 
 /// Reads `text` as far as it is wanted: the header and the names of all devices are always judged, the file's own edits and its

@@ -7,23 +7,23 @@ use crate::cdi::spec::Spec;
 use crate::cdi::{Fault, yaml};
 
 /// Chance, the same in every run (xorshift64).
-struct Dice(u64);
+pub(in crate::cdi) struct Dice(pub(in crate::cdi) u64);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub(in crate::cdi) fn roll(&mut self, sides: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         usize::try_from(self.0 % u64::try_from(sides).unwrap()).unwrap()
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
+    pub(in crate::cdi) fn pick<'a, T: ?Sized>(&mut self, from: &[&'a T]) -> &'a T {
         from[self.roll(from.len())]
     }
 }
 
 /// Texts that some reader of some version takes for something else, and harmless ones.
-const TEXTS: [&str; 48] = [
+pub(in crate::cdi) const TEXTS: [&str; 48] = [
     "/dev/npu0",
     "NPU=0",
     "A=",
@@ -140,7 +140,7 @@ fn some(dice: &mut Dice, mut item: impl FnMut(&mut Dice) -> Value) -> Value {
 }
 
 /// Lays a document out as Go's writers do.
-struct Writer<'a> {
+pub(in crate::cdi) struct Writer<'a> {
     dice: &'a mut Dice,
     text: String,
     /// Columns from a mapping to what is in it.
@@ -150,7 +150,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn yaml(dice: &mut Dice, document: &Value) -> String {
+    pub(in crate::cdi) fn yaml(dice: &mut Dice, document: &Value) -> String {
         let (step, dashes) = [(2, 0), (2, 2), (4, 4), (4, 2)][dice.roll(4)];
         let text = ["", "---\n", "# made by hand\n", "---\n\n"][dice.roll(4)].to_owned();
         let mut writer = Writer { dice, text, step, dashes };
@@ -223,7 +223,7 @@ fn is_block(value: &Value) -> bool {
 }
 
 /// Breaks a text in one place.
-fn mutated(dice: &mut Dice, text: &str) -> String {
+pub(in crate::cdi) fn mutated(dice: &mut Dice, text: &str) -> String {
     const BITS: [&str; 30] = [
         " ", "  ", "\n", "-", "- ", ":", ": ", "#", " #", "'", "\"", "\\", "&a ", "*a", "!!str ", "[", "]", "{", "}",
         "|", ">", "~", "?", "0", "x", "\t", "---\n", "...\n", "%", "<<: ",

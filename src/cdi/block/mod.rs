@@ -8,7 +8,9 @@
 mod scalar;
 
 #[cfg(test)]
-mod agreement;
+pub(super) mod agreement;
+
+use super::bytes::{find, unusual};
 
 /// What a member holds.
 #[derive(Debug, Clone, Copy)]
@@ -81,8 +83,7 @@ const TEXTS: Shape = Shape::Many(&Shape::Text);
 
 /// The JSON text that says what `text` says, or `None` if that takes a real YAML reader.
 pub(super) fn to_json(text: &str) -> Option<String> {
-    // Without a short cut: this way the compiler looks at many bytes at once.
-    if !text.bytes().fold(true, |is_plain, byte| is_plain & ((byte == b'\n') | matches!(byte, b' '..=b'~'))) {
+    if !is_plain(text) {
         return None;
     }
     let mut reader = Reader { rest: text, line: None, json: String::with_capacity(text.len() + text.len() / 4) };
@@ -92,6 +93,11 @@ pub(super) fn to_json(text: &str) -> Option<String> {
     }
     reader.mapping(0, Shape::One(SPEC))?;
     reader.line.is_none().then_some(reader.json)
+}
+
+/// Whether `text` has no letters but ASCII's and no control characters but line feeds.
+pub(super) fn is_plain(text: &str) -> bool {
+    find(text.as_bytes(), 0, unusual).is_none()
 }
 
 /// A line that says something.
@@ -206,7 +212,7 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether a line is an item of a list.
-fn is_item(line: &str) -> bool {
+pub(super) fn is_item(line: &str) -> bool {
     line.starts_with("- ")
 }
 

@@ -185,6 +185,39 @@ fn what_nobody_asks_for_is_not_read_and_what_is_asked_for_is_judged() {
 }
 
 #[test]
+fn in_a_file_with_very_many_devices_the_one_that_is_named_is_found() {
+    let kind: Kind = "acme.example/npu".parse().unwrap();
+    let mut spec: cdi::Spec = cdi::parse(&spec("n0", "many")).unwrap();
+    let device = spec.devices.remove(0);
+    spec.devices = (0..3_000).map(|i| cdi::Device { name: format!("n{i}"), ..device.clone() }).collect();
+    // Letters of several bytes stand where the file is cut into pieces; such YAML is read whole.
+    for (name, site) in [("a.json", "site"), ("a.json", "ä€𝄞"), ("a.yaml", "site"), ("a.yaml", "ä€𝄞")] {
+        spec.container_edits.env = vec![format!("SITE={}", site.repeat(9_000))];
+        let text = if name == "a.json" { cdi::write::to_json(&spec) } else { cdi::write::to_yaml(&spec) };
+        let root = tempfile::tempdir().unwrap();
+        let dirs = [root.path().to_owned()];
+        put(&root.path().join(name), &text);
+        for (device, is_there) in [("n0", true), ("n1500", true), ("n2999", true), ("n3000", false), ("m0", false)] {
+            let registry = Registry::load_named(&dirs, &|_, name| name == device, &[device.into()]);
+            assert_eq!(registry.problems(), [], "{name}");
+            let found = registry.find(&kind.device(device).unwrap());
+            assert_eq!(matches!(found, Lookup::Found { .. }), is_there, "{device} in {name}: {found:?}");
+            if let Lookup::Found { edits, file } = found {
+                assert_eq!(
+                    (edits, registry.global_edits(file)),
+                    (spec.devices[0].container_edits.clone(), spec.container_edits.clone())
+                );
+            }
+        }
+        // What is wrong is told of the whole.
+        put(&root.path().join(name), &text.replace("n1499", "n1500"));
+        let registry = Registry::load_named(&dirs, &|_, name| name == "n1500", &["n1500".into()]);
+        let [problem] = registry.problems() else { panic!("{:?}", registry.problems()) };
+        assert!(problem.message.contains("devices[1500]: invalid spec, multiple device \"n1500\""), "{problem:?}");
+    }
+}
+
+#[test]
 fn specs_made_in_memory_fill_what_no_file_describes() {
     let root = tempfile::tempdir().unwrap();
     put(&root.path().join("a.json"), &spec("10", "file").replace("0.3.0", "0.5.0"));

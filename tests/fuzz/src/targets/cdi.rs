@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use gpu_runc::cdi::version::{Version, minimum_version};
 use gpu_runc::cdi::write::{at_minimum_version, to_json, to_yaml};
-use gpu_runc::cdi::{self, Kind, QualifiedName, advice, annotations, validate};
+use gpu_runc::cdi::{self, Kind, QualifiedName, Registry, Spec, advice, annotations, validate};
 use gpu_runc::rootfs;
 use gpu_runc::vendor::Vendors;
 
@@ -28,6 +28,7 @@ pub(super) fn file(data: &[u8]) {
         }
     };
     assert_eq!(validate::validate(&spec), [] as [String; 0]);
+    named(text, &spec);
     assert!(Version::parse(&spec.cdi_version).is_some_and(|version| minimum_version(&spec) <= version));
     advice::warnings(&spec);
     for spec in [spec.clone(), at_minimum_version(spec.clone())] {
@@ -40,6 +41,25 @@ pub(super) fn file(data: &[u8]) {
         let once = edits.clone();
         assert!(rootfs::absorb(&mut edits, Vendors::known()).is_nothing());
         assert_eq!(once, edits, "what is taken out is taken out at once");
+    }
+}
+
+/// Of the file `text`, which says `spec`, each device is found by its name as it is without, and no other.
+fn named(text: &str, spec: &Spec) {
+    let dir = tempfile::tempdir().expect("a spec directory");
+    let extension = if text.trim_start().starts_with('{') { "json" } else { "yaml" };
+    std::fs::write(dir.path().join("a").with_extension(extension), text).expect("a CDI file");
+    let dirs = [dir.path().to_owned()];
+    let absent = spec.devices.iter().map(|device| device.name.as_str()).collect::<String>();
+    for name in spec.devices.iter().map(|device| &device.name).take(3).chain([&absent]) {
+        let registry = Registry::load_named(&dirs, &|_, device| device == name, &[name.into()]);
+        let found: Vec<_> = registry.files().filter_map(|file| registry.spec(file)).collect();
+        let expected = Spec {
+            devices: spec.devices.iter().filter(|device| device.name == *name).cloned().collect(),
+            ..spec.clone()
+        };
+        assert_eq!(registry.problems(), []);
+        assert_eq!(found, if expected.devices.is_empty() { vec![] } else { vec![&expected] }, "{name}");
     }
 }
 
