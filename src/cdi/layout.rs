@@ -79,7 +79,20 @@ fn indent(yaml: &mut String, index: usize, column: usize) {
 
 /// A text as YAML has it: bare where no reader of any version takes it for something else, in JSON's quotes otherwise.
 fn scalar(text: &str) -> String {
-    if is_bare(text) { text.to_owned() } else { serde_json::Value::from(text).to_string() }
+    if is_bare(text) {
+        return text.to_owned();
+    }
+    // JSON's quotes let through what some reader of YAML refuses, or takes for the end of a line.
+    let is_refused =
+        |c| matches!(c, '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let mut scalar = String::new();
+    for c in serde_json::Value::from(text).to_string().chars() {
+        match is_refused(c) {
+            true => scalar.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => scalar.push(c),
+        }
+    }
+    scalar
 }
 
 fn is_bare(text: &str) -> bool {
@@ -167,6 +180,19 @@ mod tests {
             "*a", "a\nb", "*a.b.c", "1..2",
         ] {
             assert_eq!(scalar(quoted), serde_json::Value::from(quoted).to_string());
+        }
+        for c in [
+            '\u{7f}', '\u{80}', '\u{85}', '\u{9f}', '\u{a0}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}',
+            '\u{ffff}',
+        ] {
+            let name = format!("/dev/{c}");
+            let text = format!(
+                "cdiVersion: 0.3.0\nkind: a.b/c\ndevices:\n- name: a\n  containerEdits:\n    deviceNodes:\n    - path: {}\n",
+                scalar(&name)
+            );
+            let read =
+                crate::cdi::parse(&text).map(|spec| spec.devices[0].container_edits.device_nodes[0].path.clone());
+            assert_eq!(read, Ok(name), "{text}");
         }
     }
 }
