@@ -53,14 +53,14 @@ impl Spec<'_> {
         };
         set(&["process", "env"], env(self.array(&["process", "env"])?, &edits.env));
         let nodes = self.owned(&edits.device_nodes)?;
-        set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes)?);
+        set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes));
         let rules = &["linux", "resources", "devices"];
         set(rules, device_rules(self.array(rules)?, &nodes)?);
         for device in &edits.net_devices {
             let path = ["linux", "netDevices", device.host_interface_name.as_str()];
             set(&path, unless_equal(self.get(&path), entries::net_device(device)?));
         }
-        set(&["mounts"], mounts(self.array(&["mounts"])?, &edits.mounts, changes.idmap && self.has_user_namespace())?);
+        set(&["mounts"], mounts(self.array(&["mounts"])?, &edits.mounts, changes.idmap && self.has_user_namespace()));
         for stage in STAGES {
             let path = ["hooks", stage];
             set(&path, hooks(&self.array(&path)?, stage, changes)?);
@@ -136,7 +136,7 @@ fn variable(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
-fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
+fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Option<String> {
     let mut list: Vec<(Cow<'_, str>, Cow<'_, str>)> =
         old.into_iter().map(|raw| (text_of(raw, "path").unwrap_or_default(), raw.into())).collect();
     let mut changed = false;
@@ -145,10 +145,10 @@ fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
             continue;
         }
         list.retain(|(path, _)| *path != node.path);
-        list.push((node.path.as_str().into(), entries::device(node)?.into()));
+        list.push((node.path.as_str().into(), entries::device(node).into()));
         changed = true;
     }
-    Ok(changed.then(|| array(&list.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>())))
+    changed.then(|| array(&list.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>()))
 }
 
 /// Of several edits at one place the last counts.
@@ -207,12 +207,12 @@ fn allows(rule: &Value) -> bool {
     rule.get("allow").and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Change {
+fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Option<String> {
     let mut kept: Vec<(Cow<'_, str>, Cow<'_, str>)> =
         old.into_iter().map(|raw| (text_of(raw, "destination").unwrap_or_default(), raw.into())).collect();
     let mut added: Vec<(&str, String)> = Vec::new();
     for mount in last_of_each(edits, |mount| &mount.container_path) {
-        let text = entries::mount(mount, mapping(mount).filter(|_| idmap))?;
+        let text = entries::mount(mount, mapping(mount).filter(|_| idmap));
         if only(&kept, &mount.container_path).is_some_and(|raw| value(raw) == value(&text)) {
             continue;
         }
@@ -220,7 +220,7 @@ fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Change {
         added.push((&mount.container_path, text));
     }
     if added.is_empty() {
-        return Ok(None);
+        return None;
     }
     // A mount hides what was mounted below it before, so it goes in front of the first of the user's that it would hide, and
     // in front of ours that are deeper.
@@ -241,7 +241,7 @@ fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Change {
         list.push(Cow::Borrowed(raw));
     }
     list.extend(placed.map(|(.., text)| Cow::Owned(text)));
-    Ok(Some(array(&list)))
+    Some(array(&list))
 }
 
 /// The components of a path in the container, `.` and `..` resolved by their text.
