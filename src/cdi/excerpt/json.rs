@@ -167,7 +167,7 @@ impl Class {
 fn collection(text: &str, start: usize) -> Option<Part<Collection<'_>>> {
     let bytes = text.as_bytes();
     let (mut at, mut depth, mut before) = (start, 0_usize, Class::Colon);
-    // The last text in the object itself, whether what follows is its member `name`, and what that is.
+    // The last text in the object itself, whether what is next is its member `name`, and what that is.
     let (mut last, mut is_name, mut names, mut name) = ("", false, 0, None);
     while let Some(byte) = bytes.get(at) {
         at += 1;
@@ -179,6 +179,7 @@ fn collection(text: &str, start: usize) -> Option<Part<Collection<'_>>> {
             return None;
         }
         before = class;
+        let was_name = std::mem::take(&mut is_name);
         match class {
             Class::Quote => {
                 let from = at;
@@ -186,8 +187,8 @@ fn collection(text: &str, start: usize) -> Option<Part<Collection<'_>>> {
                 at = end;
                 if depth == 1 {
                     last = text.get(from..end - 1)?;
-                    if is_name {
-                        (name, is_name) = (Some(last), false);
+                    if was_name {
+                        name = Some(last);
                     }
                 }
             }

@@ -113,6 +113,7 @@ mod tests {
             (r#"{"name":"\u0034"}"#, Some(r#"{"name":"\u0034"}"#)),
             (r#"{"name":"4","name":"5"}"#, Some(r#"{"name":"4","name":"5"}"#)),
             (r#"{"name":5}"#, Some(r#"{"name":5}"#)),
+            (r#"{"name":five,"x":[]}"#, Some(r#"{"name":five,"x":[]}"#)),
             (r#"{"nam":"4"}"#, Some(r#"{"nam":"4"}"#)),
             // Names of other things.
             (r#"{"name":"4","x":{"name":"5"},"y":["name","5"]}"#, Some("")),
