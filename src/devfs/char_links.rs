@@ -25,7 +25,7 @@ pub type CharLink = (String, String);
 pub fn make<'a>(host: &Host, nodes: impl Iterator<Item = (&'a str, (i64, i64))>) -> Result<Vec<CharLink>> {
     let failed = |cause: Errno| Error::io("make links in", &host.real(Path::new(FOLDER)), cause.into());
     let folder =
-        open(&host.real(Path::new(FOLDER)), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+        open(&*host.real(Path::new(FOLDER)), OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
     let folder = match folder {
         Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(Vec::new()),
         opened => opened.map_err(failed)?,
@@ -49,7 +49,7 @@ pub fn make<'a>(host: &Host, nodes: impl Iterator<Item = (&'a str, (i64, i64))>)
 /// Makes the folder where there is none.
 pub fn make_folder(host: &Host) -> Result<()> {
     let folder = host.real(Path::new(FOLDER));
-    match nix::unistd::mkdir(&folder, Mode::from_bits_truncate(0o755)) {
+    match nix::unistd::mkdir(&*folder, Mode::from_bits_truncate(0o755)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(cause) => Err(Error::io("make", &folder, cause.into())),
     }

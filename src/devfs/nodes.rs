@@ -36,9 +36,9 @@ pub fn make(host: &Host, node: &DeviceNode) -> Result<()> {
             Err(cause) => return Err(failed(cause)),
         }
     }
-    match mknod(&path, SFlag::S_IFCHR, mode, number) {
+    match mknod(&*path, SFlag::S_IFCHR, mode, number) {
         // Whatever the umask is here.
-        Ok(()) => fchmodat(nix::fcntl::AT_FDCWD, &path, mode, FchmodatFlags::NoFollowSymlink)
+        Ok(()) => fchmodat(nix::fcntl::AT_FDCWD, &*path, mode, FchmodatFlags::NoFollowSymlink)
             .or_else(|cause| if cause == Errno::ENOTSUP { Ok(()) } else { Err(cause) })
             .map_err(failed),
         Err(Errno::EEXIST) => Ok(()),

@@ -14,6 +14,7 @@ pub mod pattern;
 pub mod pci;
 pub mod source;
 
+use std::borrow::Cow;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -80,13 +81,13 @@ impl Host {
     }
 
     /// Where this process finds `path`.
-    pub fn real(&self, path: &Path) -> PathBuf {
+    pub fn real<'p>(&self, path: &'p Path) -> Cow<'p, Path> {
         rebased(path, &self.root)
     }
 
     /// What the machine calls `path` of this part of it.
     pub fn named(&self, path: &Path) -> PathBuf {
-        rebased(path, &self.name)
+        rebased(path, &self.name).into_owned()
     }
 
     /// What is at `path`, a link at its end not followed.
@@ -213,8 +214,8 @@ impl Found {
 }
 
 /// `path` below another root than `/`.
-fn rebased(path: &Path, root: &Path) -> PathBuf {
-    if root == Path::new("/") { path.to_owned() } else { root.join(path.strip_prefix("/").unwrap_or(path)) }
+fn rebased<'p>(path: &'p Path, root: &Path) -> Cow<'p, Path> {
+    if root == Path::new("/") { path.into() } else { root.join(path.strip_prefix("/").unwrap_or(path)).into() }
 }
 
 /// Absent is an answer; every other error is none.

@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::entries::{self, Rule};
+use super::entries::{self, Owner, Rule};
 use super::json::{Object, Patch, array, elements, quoted, string};
 use super::spec::Spec;
 use crate::cdi::{ContainerEdits, DeviceNode, Mount};
@@ -52,10 +52,11 @@ impl Spec<'_> {
             }
         };
         set(&["process", "env"], env(self.array(&["process", "env"])?, &edits.env));
-        let nodes = self.owned(&edits.device_nodes)?;
-        set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes));
+        let nodes = last_of_each(&edits.device_nodes, |node| &node.path);
+        let user = if nodes.is_empty() { Owner::default() } else { self.user()? };
+        set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes, user));
         let rules = &["linux", "resources", "devices"];
-        set(rules, device_rules(self.array(rules)?, &nodes)?);
+        set(rules, device_rules(self.array(rules)?, &nodes));
         for device in &edits.net_devices {
             let path = ["linux", "netDevices", device.host_interface_name.as_str()];
             set(&path, unless_equal(self.get(&path), entries::net_device(device)?));
@@ -82,15 +83,11 @@ impl Spec<'_> {
         )
     }
 
-    /// Nodes that name no owner belong to the user of the container's process, as the reference library has it.
-    fn owned(&self, nodes: &[DeviceNode]) -> std::result::Result<Vec<DeviceNode>, String> {
-        if nodes.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// The user of the container's process, to whom nodes belong that name no owner, as the reference library has it.
+    fn user(&self) -> std::result::Result<Owner, String> {
         let uid = self.number(&["process", "user", "uid"])?.filter(|uid| *uid > 0);
         let gid = self.number(&["process", "user", "gid"])?.filter(|gid| *gid > 0);
-        let own = |node: &DeviceNode| DeviceNode { uid: node.uid.or(uid), gid: node.gid.or(gid), ..node.clone() };
-        Ok(last_of_each(nodes, |node| &node.path).into_iter().map(own).collect())
+        Ok(Owner { uid, gid })
     }
 
     /// Whether the container has a user namespace.
@@ -136,16 +133,17 @@ fn variable(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
-fn devices(old: Vec<&str>, nodes: &[DeviceNode]) -> Option<String> {
+fn devices(old: Vec<&str>, nodes: &[&DeviceNode], user: Owner) -> Option<String> {
     let mut list: Vec<(Cow<'_, str>, Cow<'_, str>)> =
         old.into_iter().map(|raw| (text_of(raw, "path").unwrap_or_default(), raw.into())).collect();
     let mut changed = false;
     for node in nodes {
-        if only(&list, &node.path).is_some_and(|raw| is_same_device(raw, node)) {
+        let owner = user.of(node);
+        if only(&list, &node.path).is_some_and(|raw| is_same_device(raw, node, owner)) {
             continue;
         }
         list.retain(|(path, _)| *path != node.path);
-        list.push((node.path.as_str().into(), entries::device(node).into()));
+        list.push((node.path.as_str().into(), entries::device(node, owner).into()));
         changed = true;
     }
     changed.then(|| array(&list.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>()))
@@ -166,7 +164,7 @@ fn only<'a>(entries: &'a [(Cow<'_, str>, Cow<'_, str>)], place: &str) -> Option<
 }
 
 /// Whether the entry `raw` is the device `node` already. What the node leaves open may be as the engine wrote it.
-fn is_same_device(raw: &str, node: &DeviceNode) -> bool {
+fn is_same_device(raw: &str, node: &DeviceNode, Owner { uid, gid }: Owner) -> bool {
     let Ok(entry) = Object::parse(raw) else { return false };
     let number = |name| entry.get(name).map_or(Some(0), |raw| raw.parse::<i64>().ok());
     let fits = |name, wanted: Option<u32>| wanted.is_none_or(|wanted| number(name) == Some(i64::from(wanted)));
@@ -174,11 +172,11 @@ fn is_same_device(raw: &str, node: &DeviceNode) -> bool {
         && number("major") == Some(node.major)
         && number("minor") == Some(node.minor)
         && fits("fileMode", node.file_mode)
-        && fits("uid", node.uid)
-        && fits("gid", node.gid)
+        && fits("uid", uid)
+        && fits("gid", gid)
 }
 
-fn device_rules(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
+fn device_rules(old: Vec<&str>, nodes: &[&DeviceNode]) -> Option<String> {
     // A rule counts only if nothing after it takes away again: later rules win.
     let mut valid: Vec<Value> = Vec::new();
     for rule in old.iter().copied().map(value) {
@@ -188,19 +186,17 @@ fn device_rules(old: Vec<&str>, nodes: &[DeviceNode]) -> Change {
         }
     }
     let mut added: Vec<Rule<'_>> = Vec::new();
-    for rule in nodes.iter().filter_map(entries::rule) {
-        let is_there =
-            !valid.is_empty() && valid.contains(&serde_json::to_value(&rule).map_err(|cause| cause.to_string())?);
-        if !is_there && !added.contains(&rule) {
+    for rule in nodes.iter().copied().filter_map(entries::rule) {
+        let is_there = || !valid.is_empty() && value(&rule.text()).is_some_and(|rule| valid.contains(&rule));
+        if !added.contains(&rule) && !is_there() {
             added.push(rule);
         }
     }
     if added.is_empty() {
-        return Ok(None);
+        return None;
     }
-    let added: Vec<Cow<'_, str>> =
-        added.iter().map(|rule| entries::text(rule).map(Cow::Owned)).collect::<std::result::Result<_, _>>()?;
-    Ok(Some(array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>())))
+    let added = added.iter().map(|rule| Cow::Owned(rule.text()));
+    Some(array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>()))
 }
 
 fn allows(rule: &Value) -> bool {

@@ -1,8 +1,8 @@
 //! The entries that are added to config.json, as JSON text.
 //!
 //! Our own shapes of them, borrowed from the CDI edits: the OCI crate's own builders cost a fifth of a start in copies, and
-//! its types write `null` where an access or a name is absent. A test holds every entry against the crate's types. Devices and
-//! mounts, of which a container gets many, are written piece by piece: what derives their writers takes three times as long.
+//! its types write `null` where an access or a name is absent. A test holds every entry against the crate's types. Devices,
+//! rules and mounts, of which a container gets many, are written piece by piece: derived writers take three times as long.
 
 use serde::Serialize;
 
@@ -22,14 +22,34 @@ fn push_quoted(to: &mut String, text: &str) {
     }
 }
 
+/// Writes `name` as it is, and `number`.
+fn push_number(to: &mut String, name: &str, number: i64) {
+    to.push_str(name);
+    to.push_str(&number.to_string());
+}
+
 /// `entry` as JSON text.
-pub(super) fn text<T: Serialize>(entry: &T) -> Text {
+fn text<T: Serialize>(entry: &T) -> Text {
     serde_json::to_string(entry).map_err(|cause| cause.to_string())
 }
 
+/// Whose a device is, where its node does not say so.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Owner {
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+}
+
+impl Owner {
+    /// The owner of `node`.
+    pub(super) fn of(self, node: &DeviceNode) -> Self {
+        Owner { uid: node.uid.or(self.uid), gid: node.gid.or(self.gid) }
+    }
+}
+
 /// An entry of `linux.devices`. The node is complete: its type and numbers are known.
-pub(super) fn device(node: &DeviceNode) -> String {
-    let DeviceNode { path, node_type, major, minor, file_mode, uid, gid, .. } = node;
+pub(super) fn device(node: &DeviceNode, Owner { uid, gid }: Owner) -> String {
+    let DeviceNode { path, node_type, major, minor, file_mode, .. } = node;
     let mut text = String::with_capacity(path.len() + 100);
     text.push_str(r#"{"path":"#);
     push_quoted(&mut text, path);
@@ -44,23 +64,36 @@ pub(super) fn device(node: &DeviceNode) -> String {
     ];
     for (name, number) in numbers {
         if let Some(number) = number {
-            text.push_str(name);
-            text.push_str(&number.to_string());
+            push_number(&mut text, name, number);
         }
     }
     text.push('}');
     text
 }
 
-/// An entry of `linux.resources.devices`.
-#[derive(Debug, Serialize, PartialEq)]
+/// An entry of `linux.resources.devices` that allows a device.
+#[derive(Debug, PartialEq)]
 pub(super) struct Rule<'a> {
-    allow: bool,
     r#type: &'a str,
     major: i64,
     minor: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
     access: Option<&'a str>,
+}
+
+impl Rule<'_> {
+    pub(super) fn text(&self) -> String {
+        let mut text = String::with_capacity(80);
+        text.push_str(r#"{"allow":true,"type":"#);
+        push_quoted(&mut text, self.r#type);
+        push_number(&mut text, r#","major":"#, self.major);
+        push_number(&mut text, r#","minor":"#, self.minor);
+        if let Some(access) = self.access {
+            text.push_str(r#","access":"#);
+            push_quoted(&mut text, access);
+        }
+        text.push('}');
+        text
+    }
 }
 
 /// The cgroup rule that a node needs: block and character devices only; `none` grants no access.
@@ -70,7 +103,7 @@ pub(super) fn rule(node: &DeviceNode) -> Option<Rule<'_>> {
         "" => Some("rwm"),
         given => Some(given),
     };
-    let rule = Rule { allow: true, r#type: &node.node_type, major: node.major, minor: node.minor, access };
+    let rule = Rule { r#type: &node.node_type, major: node.major, minor: node.minor, access };
     matches!(node.node_type.as_str(), "b" | "c").then_some(rule)
 }
 
@@ -144,14 +177,52 @@ mod tests {
     }
 
     #[test]
+    fn a_device_belongs_to_whom_its_node_says_else_to_the_user() {
+        let user = Owner { uid: Some(7), gid: Some(8) };
+        for (node, owner) in [
+            (json!({"path": "/a"}), json!({"uid": 7, "gid": 8})),
+            (json!({"path": "/a", "uid": 0}), json!({"uid": 0, "gid": 8})),
+            (json!({"path": "/a", "gid": 0}), json!({"uid": 7, "gid": 0})),
+        ] {
+            let node: DeviceNode = from(node);
+            let entry: Value = serde_json::from_str(&device(&node, user.of(&node))).unwrap();
+            assert_eq!((&entry["uid"], &entry["gid"]), (&owner["uid"], &owner["gid"]));
+        }
+    }
+
+    #[test]
+    fn rules_say_what_the_nodes_say() {
+        for (node_type, permissions, access) in [
+            ("c", "", Some(json!({"access": "rwm"}))),
+            ("b", "r\"", Some(json!({"access": "r\""}))),
+            ("c", "none", Some(json!({}))),
+            ("p", "rw", None),
+            ("", "rw", None),
+        ] {
+            let node =
+                from(json!({"path": "/n", "type": node_type, "major": 9, "minor": -1, "permissions": permissions}));
+            let text = rule(&node).map(|rule| serde_json::from_str::<Value>(&rule.text()).unwrap());
+            let expected = access.map(|mut access| {
+                access["allow"] = true.into();
+                access["type"] = node_type.into();
+                access["major"] = 9.into();
+                access["minor"] = (-1).into();
+                access
+            });
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
     fn devices_and_mounts_say_what_the_edits_say() {
         let odd = "/\"\\\u{1}\u{1f}\n\u{7f}ä";
         for node in [
             json!({"path": odd, "type": odd, "major": i64::MIN, "minor": i64::MAX, "fileMode": u32::MAX, "uid": 0, "gid": u32::MAX}),
             json!({"path": "/dev/n", "type": "c", "major": 0, "minor": 0, "gid": 5}),
         ] {
-            let entry: Value = serde_json::from_str(&device(&from(node.clone()))).unwrap();
-            assert_eq!(entry, node);
+            let edit: DeviceNode = from(node.clone());
+            let text = device(&edit, Owner { uid: edit.uid, gid: edit.gid });
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), node);
         }
         for (options, option, all) in [
             (vec![], None, vec![]),
@@ -182,9 +253,9 @@ mod tests {
             json!({"path": "/dev/n", "type": "p"}),
         ] {
             let node: DeviceNode = from(node);
-            assert_oci::<runtime::LinuxDevice>(Ok(device(&node)));
+            assert_oci::<runtime::LinuxDevice>(Ok(device(&node, Owner::default().of(&node))));
             if let Some(rule) = rule(&node) {
-                assert_oci::<runtime::LinuxDeviceCgroup>(text(&rule));
+                assert_oci::<runtime::LinuxDeviceCgroup>(Ok(rule.text()));
             }
         }
         for edit in [

@@ -167,7 +167,7 @@ pub(super) fn in_folder(root: &ContainerRoot, folder: &Path) -> Result<Vec<Libra
 }
 
 fn joined(folder: &str, name: &str) -> String {
-    format!("{}/{name}", folder.trim_end_matches('/'))
+    [folder.trim_end_matches('/'), "/", name].concat()
 }
 
 #[cfg(test)]

@@ -137,7 +137,9 @@ fn granted(
     let mut edits = resolution.edits();
     rootfs::as_edits(&mut work, &mut edits);
     for mount in &mut edits.mounts {
-        mount.host_path = host.real(Path::new(&mount.host_path)).to_string_lossy().into_owned();
+        if let Cow::Owned(real) = host.real(Path::new(&mount.host_path)) {
+            mount.host_path = real.to_string_lossy().into_owned();
+        }
     }
     Granted { edits, work, grants, notes }
 }
