@@ -194,7 +194,7 @@ mod tests {
     fn rules_say_what_the_nodes_say() {
         for (node_type, permissions, access) in [
             ("c", "", Some(json!({"access": "rwm"}))),
-            ("b", "r\"", Some(json!({"access": "r\""}))),
+            ("b", "\"", Some(json!({"access": "\""}))),
             ("c", "none", Some(json!({}))),
             ("p", "rw", None),
             ("", "rw", None),
