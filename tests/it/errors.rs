@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 const ASKS: &str = r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=9"]}}"#;
@@ -15,6 +15,16 @@ fn bundle() -> tempfile::TempDir {
     fs::write(bundle.path().join("gpu-runc.toml"), "runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [\"/absent\"]\n")
         .unwrap();
     bundle
+}
+
+/// Describes the GPU that the container asks for. The spec directory.
+fn described(bundle: &Path) -> PathBuf {
+    let cdi = bundle.join("cdi");
+    fs::create_dir(&cdi).unwrap();
+    let spec =
+        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
+    fs::write(cdi.join("n.json"), spec).unwrap();
+    cdi
 }
 
 fn gpu_runc(bundle: &Path, args: &[&str]) -> Output {
@@ -86,11 +96,7 @@ fn an_error_avoids_the_words_that_engines_turn_into_other_exit_codes() {
 #[test]
 fn logs_that_cannot_be_written_cost_nothing() {
     let bundle = bundle();
-    let cdi = bundle.path().join("cdi");
-    fs::create_dir(&cdi).unwrap();
-    let spec =
-        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
-    fs::write(cdi.join("n.json"), spec).unwrap();
+    let cdi = described(bundle.path());
     let fifo = bundle.path().join("fifo");
     nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
     for (log, file) in
@@ -110,11 +116,7 @@ fn logs_that_cannot_be_written_cost_nothing() {
 #[test]
 fn a_grant_is_one_line_of_our_own_log() {
     let bundle = bundle();
-    let (cdi, log) = (bundle.path().join("cdi"), bundle.path().join("gpu-runc.log"));
-    fs::create_dir(&cdi).unwrap();
-    let spec =
-        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
-    fs::write(cdi.join("n.json"), spec).unwrap();
+    let (cdi, log) = (described(bundle.path()), bundle.path().join("gpu-runc.log"));
     let config =
         format!("runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\nfile = {log:?}\n[cdi]\nspec-dirs = [{cdi:?}]\n");
     fs::write(bundle.path().join("gpu-runc.toml"), config).unwrap();
@@ -136,11 +138,7 @@ fn a_grant_is_one_line_of_our_own_log() {
 fn replacing_keeps_owner_and_mode_and_leaves_nothing_behind() {
     let bundle = bundle();
     let config_json = bundle.path().join("config.json");
-    let cdi = bundle.path().join("cdi");
-    fs::create_dir(&cdi).unwrap();
-    let spec =
-        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
-    fs::write(cdi.join("n.json"), spec).unwrap();
+    let cdi = described(bundle.path());
     fs::write(
         bundle.path().join("gpu-runc.toml"),
         format!("runtimes = [\"/bin/true\"]\n[cdi]\nspec-dirs = [{cdi:?}]\n"),
@@ -172,11 +170,7 @@ fn replacing_keeps_owner_and_mode_and_leaves_nothing_behind() {
 #[test]
 fn the_configuration_that_crun_is_told_to_read_is_the_one_that_is_edited() {
     let bundle = bundle();
-    let (cdi, crun) = (bundle.path().join("cdi"), bundle.path().join("crun"));
-    fs::create_dir(&cdi).unwrap();
-    let spec =
-        r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"9","containerEdits":{"env":["A=b"]}}]}"#;
-    fs::write(cdi.join("n.json"), spec).unwrap();
+    let (cdi, crun) = (described(bundle.path()), bundle.path().join("crun"));
     std::os::unix::fs::symlink("/bin/true", &crun).unwrap();
     fs::write(
         bundle.path().join("gpu-runc.toml"),

@@ -18,12 +18,8 @@ pub(super) struct Reader {
 enum Place {
     #[default]
     Members,
-    /// Below the line `devices:`.
-    Devices {
-        /// Where their dashes stand, which is where the first one does.
-        dashes: Option<usize>,
-        is_any_kept: bool,
-    },
+    /// Below the line `devices:`. Their dashes stand where the first one does.
+    Devices(Option<usize>),
 }
 
 /// One line.
@@ -56,26 +52,25 @@ impl Reader {
             match self.place {
                 Place::Members if line.indent == 0 && line.text == "devices:" => {
                     kept.text.push_str(line.text);
-                    self.place = Place::Devices { dashes: None, is_any_kept: false };
+                    self.place = Place::Devices(None);
                     at += line.whole.len();
                 }
                 Place::Members => {
                     kept.text.push_str(line.whole);
                     at += line.whole.len();
                 }
-                Place::Devices { .. } if line.says_nothing() => at += line.whole.len(),
-                Place::Devices { dashes, is_any_kept } => {
+                Place::Devices(_) if line.says_nothing() => at += line.whole.len(),
+                Place::Devices(dashes) => {
                     if dashes.is_some_and(|dashes| line.indent != dashes) || !block::is_item(line.text) {
                         self.end(kept);
                         continue;
                     }
                     let Some(device) = Device::first(text.get(at..)?, line, is_last) else { break };
-                    let is_kept = kept.device(device.name());
-                    if is_kept {
-                        kept.text.push_str(if is_any_kept { "" } else { "\n" });
+                    if kept.device(device.name()) {
+                        kept.text.push_str(if kept.devices == 1 { "\n" } else { "" });
                         kept.text.push_str(device.whole);
                     }
-                    self.place = Place::Devices { dashes: Some(line.indent), is_any_kept: is_any_kept || is_kept };
+                    self.place = Place::Devices(Some(line.indent));
                     at += device.whole.len();
                 }
             }
@@ -85,7 +80,7 @@ impl Reader {
 
     /// Ends the devices, if it is among them.
     pub(super) fn end(&mut self, kept: &mut Kept<'_>) {
-        if let Place::Devices { is_any_kept: false, .. } = self.place {
+        if matches!(self.place, Place::Devices(_)) && kept.devices == 0 {
             kept.text.push_str(" []\n");
         }
         self.place = Place::Members;

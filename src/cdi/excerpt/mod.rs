@@ -161,6 +161,9 @@ mod tests {
             ("# x\n\n- name: 4\n\n- name: 5\n# it's\nx: y\n", Some("- name: 5\n# it's\nx: y\n")),
             ("- name: 4\n  x:\n    name: 5\n   name: 5\n- name: 4\n  x: - name: 5\nx: y\n", Some(" []\nx: y\n")),
             ("x: y\n", Some(" []\nx: y\n")),
+            // Two lists are none.
+            ("- name: 5\ndevices:\nx: y\n", Some("- name: 5\ndevices:x: y\n")),
+            ("- name: 5\ndevices:\n- name: 5\n", Some("- name: 5\ndevices:- name: 5\n")),
             ("", Some(" []\n")),
             // A name that is not clear.
             ("- name: *a\n", Some("- name: *a\n")),
