@@ -7,7 +7,7 @@ pub(super) type Word = u64;
 
 const HIGHEST: Word = splat(0x80);
 
-/// Where the first byte is, from `at` on, whose highest bit `hits` sets.
+/// Where the first byte is, from `at` on, of which `hits` sets a bit and, but for bytes behind it, of no other.
 #[inline]
 pub(super) fn find(bytes: &[u8], mut at: usize, hits: impl Fn(Word) -> Word) -> Option<usize> {
     while let Some(word) = bytes.get(at..)?.first_chunk() {
@@ -30,14 +30,27 @@ pub(super) fn equal(word: Word, byte: u8) -> Word {
     word.wrapping_sub(splat(1)) & !word & HIGHEST
 }
 
+/// Bits of each byte of `word` that is not `byte`.
+#[inline]
+pub(super) fn other(word: Word, byte: u8) -> Word {
+    word ^ splat(byte)
+}
+
+/// The highest bit of each byte of `word` that is not printable ASCII.
+#[inline]
+pub(super) fn unprintable(word: Word) -> Word {
+    let ascii = word & !HIGHEST;
+    // No sum of two bytes below 0x80 reaches the next byte.
+    let is_control = !(ascii + splat(0x60));
+    let is_delete = ascii + splat(1);
+    (word | is_control | is_delete) & HIGHEST
+}
+
 /// The highest bit of each byte of `word` that is neither printable ASCII nor a line feed.
 #[inline]
 pub(super) fn unusual(word: Word) -> Word {
-    let ascii = word & !HIGHEST;
-    // No sum of two bytes below 0x80 reaches the next byte.
-    let is_printable = ascii + splat(0x60);
-    let is_other = |byte| (ascii ^ splat(byte)) + splat(0x7f);
-    (word | !is_printable & is_other(b'\n') | !is_other(0x7f)) & HIGHEST
+    let without_line_feed = (word & !HIGHEST) ^ splat(b'\n');
+    unprintable(word) & (word | (without_line_feed + splat(0x7f)))
 }
 
 /// `byte` eight times.
@@ -59,6 +72,10 @@ mod tests {
                     let mut bytes = vec![b'x'; length];
                     bytes[place] = byte;
                     assert_eq!(find(&bytes, 0, unusual), (!is_usual).then_some(place), "{byte} at {place} of {length}");
+                    let unprintable = find(&bytes, 0, unprintable);
+                    assert_eq!(unprintable, (!is_usual || byte == b'\n').then_some(place), "{byte} at {place}");
+                    let other = find(&bytes, 0, |word| other(word, b'x'));
+                    assert_eq!(other, (byte != b'x').then_some(place), "{byte} at {place} of {length}");
                     let first = if byte == b'x' { 0 } else { place };
                     assert_eq!(find(&bytes, 0, |word| equal(word, byte)), Some(first), "{byte} at {place} of {length}");
                     // A byte that differs in the lowest bit alone follows, as for `zeros` it does worst.

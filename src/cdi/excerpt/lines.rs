@@ -6,7 +6,7 @@
 
 use super::Kept;
 use crate::cdi::block;
-use crate::cdi::bytes::{equal, find, splat};
+use crate::cdi::bytes::{equal, find, other, splat, unprintable};
 
 /// How far a text was followed.
 #[derive(Debug, Default)]
@@ -37,16 +37,13 @@ struct Device<'a> {
     whole: &'a str,
     /// What its member `name` has on its line, if it has one such line.
     name: Option<&'a str>,
-    /// How many quotes and opening brackets it has, or bytes that are like them.
+    /// How many bytes it has that are not plain, or quotes, opening brackets or like them.
     marks: usize,
 }
 
 impl Reader {
     /// See [`super::Reader::take`].
     pub(super) fn take(&mut self, text: &str, is_last: bool, kept: &mut Kept<'_>) -> Option<usize> {
-        if !block::is_plain(text) {
-            return None;
-        }
         let mut at = 0;
         while let Some(line) = Line::first(text.get(at..)?, is_last) {
             match self.place {
@@ -59,7 +56,12 @@ impl Reader {
                     kept.text.push_str(line.whole);
                     at += line.whole.len();
                 }
-                Place::Devices(_) if line.says_nothing() => at += line.whole.len(),
+                Place::Devices(_) if line.says_nothing() => {
+                    if !block::is_plain(line.whole) {
+                        return None;
+                    }
+                    at += line.whole.len();
+                }
                 Place::Devices(dashes) => {
                     if dashes.is_some_and(|dashes| line.indent != dashes) || !block::is_item(line.text) {
                         self.end(kept);
@@ -120,8 +122,8 @@ impl<'a> Device<'a> {
         let mut marks = 0;
         let mut at = past_line(bytes, 0, &mut marks);
         let mut end = is_last.then_some(text.len());
-        while let Some(length) = bytes.get(at..)?.iter().position(|byte| *byte != b' ') {
-            let begin = at + length;
+        while let Some(begin) = find(bytes, at, |word| other(word, b' ')) {
+            let length = begin - at;
             if !matches!(bytes.get(begin), Some(b'\n' | b'#')) {
                 if length <= first.indent {
                     end = Some(at);
@@ -148,8 +150,8 @@ impl<'a> Device<'a> {
 
 /// Past the line feed that is next from `at` on, or past all. Counts the marks before it.
 fn past_line(bytes: &[u8], mut at: usize, marks: &mut usize) -> usize {
-    // One look at each byte for both: quotes and what has most of their bits, brackets and braces, line feeds.
-    let hits = |word| equal(word & splat(0xfa), 0x22) | equal(word | splat(0x20), b'{') | equal(word, b'\n');
+    // One look at each byte for all: quotes and what has most of their bits, brackets and braces, line feeds and what is not plain.
+    let hits = |word| equal(word & splat(0xfa), 0x22) | equal(word | splat(0x20), b'{') | unprintable(word);
     while let Some(hit) = find(bytes, at, hits) {
         at = hit + 1;
         if bytes.get(hit) == Some(&b'\n') {

@@ -182,9 +182,12 @@ mod tests {
             // No list, or not this one.
             ("  - name: 4\n    - name: 4\n - name: 4\nx:\n- name: 4\n", Some(" []\n - name: 4\nx:\n- name: 4\n")),
             ("-\n  name: 4\n", Some(" []\n-\n  name: 4\n")),
-            ("- name: 4\r- name: 5\n", None),
-            ("- name: 4\n  x: \u{0}\n", None),
-            ("- name: 4\n  x: \u{e4}\n", None),
+            // Of what is not plain the reader of the excerpt has to know.
+            ("- name: 4\r- name: 5\n", Some("- name: 4\r- name: 5\n")),
+            ("- name: 4\n  x: \u{0}\n", Some("- name: 4\n  x: \u{0}\n")),
+            ("- name: 4\n  x: \u{e4}\n", Some("- name: 4\n  x: \u{e4}\n")),
+            ("- name: 4\n# \u{85}- name: 5\n", Some("- name: 4\n# \u{85}- name: 5\n")),
+            ("# \r- name: 5\n", None),
         ] {
             let (text, kept) = (
                 format!("{LINES}{devices}"),
