@@ -4,13 +4,14 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use nix::dir::{Dir, Type};
-use nix::fcntl::{OFlag, openat};
+use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, SFlag, fstat};
+use rustix::fs::{FileType, RawDir};
 
 use crate::error::reason;
 use crate::trust::Reader;
@@ -19,13 +20,15 @@ use crate::trust::Reader;
 const LARGEST: usize = 8 << 20;
 /// What is read of a file at once, in bytes: usual ones are read whole, and of larger ones few pages are touched.
 const AT_ONCE: usize = 64 << 10;
+/// What is listed of a directory at once, in bytes: some hundred names.
+const LISTED_AT_ONCE: usize = 16 << 10;
 /// `O_NONBLOCK` because opening a FIFO would otherwise wait for its writer.
 const READ: OFlag = OFlag::O_RDONLY.union(OFlag::O_CLOEXEC).union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY);
 
 /// A spec directory that is open and believed.
 pub(super) struct SpecDir<'a> {
     path: &'a Path,
-    dir: Dir,
+    dir: OwnedFd,
     reader: Reader,
 }
 
@@ -57,7 +60,7 @@ pub(super) struct Piece<'a> {
 impl<'a> SpecDir<'a> {
     /// Opens the directory. `None` if it is absent; the error says why it is not used.
     pub(super) fn open(path: &'a Path, reader: Reader) -> Result<Option<Self>, String> {
-        let dir = match Dir::open(path, READ | OFlag::O_DIRECTORY, Mode::empty()) {
+        let dir = match open(path, READ | OFlag::O_DIRECTORY, Mode::empty()) {
             Ok(dir) => dir,
             Err(nix::Error::ENOENT) => return Ok(None),
             Err(cause) => return Err(format!("cannot open the spec directory: {}", words(cause))),
@@ -69,13 +72,16 @@ impl<'a> SpecDir<'a> {
         }
     }
 
-    /// Its spec files in the order of their names: what ends in `.json` or `.yaml` and is no directory.
-    pub(super) fn entries(&mut self) -> Result<Vec<Entry>, String> {
+    /// Its spec files in the order of their names: what ends in `.json` or `.yaml` and is no directory. Lists them through `buffer`.
+    pub(super) fn entries(&self, buffer: &mut Vec<u8>) -> Result<Vec<Entry>, String> {
+        buffer.clear();
+        buffer.reserve(LISTED_AT_ONCE);
+        let mut listing = RawDir::new(&self.dir, buffer.spare_capacity_mut());
         let mut entries = Vec::new();
-        for entry in self.dir.iter() {
-            let entry = entry.map_err(|cause| format!("cannot list the spec directory: {}", words(cause)))?;
-            if is_spec_name(entry.file_name()) && entry.file_type() != Some(Type::Directory) {
-                let is_link = entry.file_type() == Some(Type::Symlink);
+        while let Some(entry) = listing.next() {
+            let entry = entry.map_err(|cause| format!("cannot list the spec directory: {}", reason(&cause.into())))?;
+            if is_spec_name(entry.file_name()) && entry.file_type() != FileType::Directory {
+                let is_link = entry.file_type() == FileType::Symlink;
                 entries.push(Entry { name: entry.file_name().to_owned(), is_link });
             }
         }

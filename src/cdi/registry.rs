@@ -202,8 +202,8 @@ impl Registry {
         wants: Wants<'_>,
         names: Option<&[Cow<'_, str>]>,
     ) -> Result<(), String> {
-        let Some(mut dir) = SpecDir::open(dir, reader)? else { return Ok(()) };
-        for entry in dir.entries()? {
+        let Some(dir) = SpecDir::open(dir, reader)? else { return Ok(()) };
+        for entry in dir.entries(buffer)? {
             let read = match dir.file(&entry, buffer) {
                 Ok(None) => continue,
                 Ok(Some(mut file)) => text::of_file(&mut file, wants, names),
