@@ -10,7 +10,7 @@
 //!   └ Bundle ─→ oci::Spec (a lossless document)
 //!       └ request::Request        nothing asked: nothing else on the machine is read ─→ exec
 //!           └ cdi::Registry       the CDI files of the spec directories, completed by generate::spec from the machine
-//!               └ resolve::Resolution { edits, grants, notes }         or an exact error
+//!               └ resolve::Resolution { parts, grants, notes }         or an exact error
 //!                   └ oci::Spec::apply ─→ Bundle::replace (atomic) ─→ exec
 //! ```
 //!

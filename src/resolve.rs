@@ -7,7 +7,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::cdi::registry::FileId;
-use crate::cdi::{ContainerEdits, Kind, Lookup, QualifiedName, Registry};
+use crate::cdi::{ContainerEdits, Kind, Lookup, Part, QualifiedName, Registry};
 use crate::error::{Error, nearest};
 use crate::request::{Request, Selection, Source, Want};
 use crate::vendor::{Role, Vendor, Vendors};
@@ -15,7 +15,7 @@ use crate::vendor::{Role, Vendor, Vendors};
 /// What a request gets.
 #[derive(Debug, Default)]
 pub struct Resolution {
-    /// What is to change in the container, file by file and device by device. Device nodes may still be incomplete.
+    /// What says what is to change in the container, file by file and device by device. Device nodes may still be incomplete.
     pub parts: Vec<Part>,
     /// What was granted, per wish.
     pub grants: Vec<Grant>,
@@ -23,20 +23,12 @@ pub struct Resolution {
     pub notes: Vec<String>,
 }
 
-/// The edits for all devices of a file, or for one of them.
-#[derive(Debug)]
-pub struct Part {
-    /// Where they are described.
-    pub file: FileId,
-    /// What is to change.
-    pub edits: ContainerEdits,
-}
-
 impl Resolution {
-    /// All of its edits, in the order in which they are made.
-    pub fn edits(self) -> ContainerEdits {
+    /// All of its edits, in the order in which they are made, taken out of the `registry` that it was found in.
+    pub fn edits(&self, registry: &mut Registry) -> ContainerEdits {
         let mut edits = ContainerEdits::default();
-        self.parts.into_iter().for_each(|part| edits.append(part.edits));
+        let taken = self.parts.iter().filter_map(|part| Some(std::mem::take(registry.edits_mut(*part)?)));
+        taken.for_each(|taken| edits.append(taken));
         edits
     }
 }
@@ -148,7 +140,7 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
                     ));
                 }
                 for file in files {
-                    taken.take_file(file, registry, &mut resolution.parts);
+                    taken.take_file(file, &mut resolution.parts);
                 }
             }
             Err(names) if is_companion(&ask.want) => {
@@ -187,17 +179,17 @@ impl Taken {
         let mut grant = Grant { devices: Vec::new(), source: source.clone(), files: Vec::new() };
         let mut absent = Vec::new();
         for name in names {
-            let Lookup::Found { edits: of_device, file } = registry.find(&name) else {
+            let Lookup::Found(part) = registry.find(&name) else {
                 absent.push(name.to_string());
                 continue;
             };
-            let path = registry.path(file);
+            let path = registry.path(part.file);
             if !grant.files.iter().any(|known| known == path) {
                 grant.files.push(path.to_owned());
             }
             if !self.names.contains(&name) {
-                self.take_file(file, registry, parts);
-                parts.push(Part { file, edits: of_device });
+                self.take_file(part.file, parts);
+                parts.push(part);
                 self.names.push(name.clone());
             }
             grant.devices.push(name);
@@ -205,9 +197,9 @@ impl Taken {
         (grant, absent)
     }
 
-    fn take_file(&mut self, file: FileId, registry: &Registry, parts: &mut Vec<Part>) {
+    fn take_file(&mut self, file: FileId, parts: &mut Vec<Part>) {
         if !self.files.contains(&file) {
-            parts.push(Part { file, edits: registry.global_edits(file) });
+            parts.push(file.of_all_devices());
             self.files.push(file);
         }
     }

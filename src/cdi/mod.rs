@@ -42,7 +42,7 @@ mod yaml;
 
 pub use fault::Fault;
 pub use name::{Kind, QualifiedName};
-pub use registry::{Lookup, Problem, Registry};
+pub use registry::{Lookup, Part, Problem, Registry};
 pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 
 /// Reads the text of a CDI file, JSON or YAML, and judges all of it. The error holds every fault that could be found.

@@ -39,6 +39,15 @@ struct File {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileId(usize);
 
+/// A part of a file: what it says of all of its devices, or of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    /// Which file.
+    pub file: FileId,
+    /// Which of its devices.
+    device: Option<usize>,
+}
+
 /// Why a file or directory, or a device in it, cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -51,20 +60,21 @@ pub struct Problem {
 }
 
 /// What a name leads to.
-#[derive(Debug, Clone, PartialEq)]
-#[expect(clippy::large_enum_variant, reason = "taken apart where it is made, never stored")]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Lookup {
-    /// One device.
-    Found {
-        /// Its own edits; [`Registry::global_edits`] has those of the file.
-        edits: ContainerEdits,
-        /// Where it is described.
-        file: FileId,
-    },
+    /// One device, described there.
+    Found(Part),
     /// Several files of one directory describe it, and none of a higher one.
     Conflict(Vec<PathBuf>),
     /// No device.
     Absent,
+}
+
+impl FileId {
+    /// What the file says of all of its devices.
+    pub fn of_all_devices(self) -> Part {
+        Part { file: self, device: None }
+    }
 }
 
 impl Registry {
@@ -118,7 +128,7 @@ impl Registry {
         match *self.describing(name.kind(), name.device()) {
             [] => Lookup::Absent,
             [file] => match self.device(file, name.device()) {
-                Some(edits) => Lookup::Found { edits: edits.clone(), file },
+                device @ Some(_) => Lookup::Found(Part { file, device }),
                 None => Lookup::Absent,
             },
             ref files => Lookup::Conflict(files.iter().map(|file| self.path(*file).to_owned()).collect()),
@@ -143,9 +153,22 @@ impl Registry {
         !self.describing(name.kind(), name.device()).is_empty()
     }
 
-    /// The edits that `file` has for all of its devices.
-    pub fn global_edits(&self, file: FileId) -> ContainerEdits {
-        self.files.get(file.0).map(|file| file.spec.container_edits.clone()).unwrap_or_default()
+    /// The edits that `part` has.
+    pub fn edits(&self, part: Part) -> Option<&ContainerEdits> {
+        let spec = self.spec(part.file)?;
+        match part.device {
+            Some(device) => spec.devices.get(device).map(|device| &device.container_edits),
+            None => Some(&spec.container_edits),
+        }
+    }
+
+    /// The edits that `part` has, to be completed, or to be taken out by who needs the registry no more.
+    pub fn edits_mut(&mut self, part: Part) -> Option<&mut ContainerEdits> {
+        let spec = &mut self.files.get_mut(part.file.0)?.spec;
+        match part.device {
+            Some(device) => spec.devices.get_mut(device).map(|device| &mut device.container_edits),
+            None => Some(&mut spec.container_edits),
+        }
     }
 
     /// Where `file` is.
@@ -269,10 +292,10 @@ impl Registry {
         files.into_iter().filter(|file| Some(self.rank(*file)) == highest).collect()
     }
 
-    fn device(&self, file: FileId, device: &str) -> Option<&ContainerEdits> {
+    /// Which of the devices of `file` is called `device`.
+    fn device(&self, file: FileId, device: &str) -> Option<usize> {
         let devices = &self.files.get(file.0)?.spec.devices;
-        let place = devices.binary_search_by(|candidate| candidate.name.as_str().cmp(device)).ok()?;
-        devices.get(place).map(|device| &device.container_edits)
+        devices.binary_search_by(|candidate| candidate.name.as_str().cmp(device)).ok()
     }
 
     fn rank(&self, file: FileId) -> usize {

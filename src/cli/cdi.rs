@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::{named, print};
-use crate::cdi::{self, Fault, Kind, Lookup, Problem, QualifiedName, Registry, Spec};
+use crate::cdi::{self, Fault, Kind, Lookup, Part, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
 use crate::generate::{self, By, Machine};
@@ -73,7 +73,7 @@ fn devices(registry: &Registry) -> Vec<Listed<'_>> {
         let names = registry.names(kind).into_iter().filter_map(|name| kind.device(name).ok());
         names
             .filter_map(|name| match registry.find(&name) {
-                Lookup::Found { file, .. } => {
+                Lookup::Found(Part { file, .. }) => {
                     Some((name, registry.path(file), registry.spec(file)?.cdi_version.as_str()))
                 }
                 _ => None,

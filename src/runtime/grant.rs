@@ -8,13 +8,13 @@ use std::path::Path;
 
 use super::stale::{self, Describer, Stale};
 use crate::cdi::registry::FileId;
-use crate::cdi::{ContainerEdits, DeviceNode, Kind, Registry};
+use crate::cdi::{ContainerEdits, DeviceNode, Kind, Part, Registry};
 use crate::config::{Config, Generate, Hooks};
 use crate::error::{Error, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
-use crate::resolve::{self, Grant, Part, Resolution, Undescribed};
+use crate::resolve::{self, Grant, Resolution, Undescribed};
 use crate::rootfs::{self, Work};
 use crate::vendor::{Vendor, Vendors};
 
@@ -45,14 +45,15 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
     let mut registry = files(config, &describer, &wants, resolve::names(request).as_deref());
     let mut generated: Vec<Undescribed> = Vec::new();
     let mut stale: Vec<Stale> = Vec::new();
+    let mut renumbered: Vec<(FileId, String)> = Vec::new();
     // A vendor that is not well is an error only where no other can answer.
     let mut unwell: Vec<Error> = Vec::new();
-    let resolution = loop {
+    let mut resolution = loop {
         while can_generate && let Some((vendor, kind)) = resolve::lacking(request, &registry, &generated, vendors) {
             unwell.extend(describe(vendor, &kind, &mut registry, machine, &wants, request).err());
             generated.push((vendor, kind));
         }
-        let mut resolution = match resolve::resolve(request, &registry) {
+        let resolution = match resolve::resolve(request, &registry) {
             Ok(resolution) => resolution,
             Err(_) if !unwell.is_empty() => return Err(unwell.swap_remove(0)),
             Err(missing) => {
@@ -66,19 +67,22 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
         };
         let is_promised =
             |vendor: &Vendor, kind: &Kind, node: &DeviceNode| generate::promises(vendor, kind, node, machine);
-        match stale::complete(&mut resolution, &registry, &host, &describer, &is_promised)? {
+        let parts = &resolution.parts;
+        match stale::complete(parts, &mut registry, &host, &describer, &is_promised, &mut renumbered)? {
             None => break resolution,
             Some(found) => {
+                renumbered.retain(|(file, _)| registry.path(*file) != found.file);
                 registry.forget(&found.file);
                 stale.push(found);
             }
         }
     };
-    let is_done_natively = |file| config.inject.hooks == Hooks::Native || registry.is_made_in_memory(file);
     let mut notes = told(&stale);
     notes.extend(unwell.iter().map(Error::to_string));
     notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
-    let granted = granted(resolution, notes, &host, &is_done_natively);
+    notes.append(&mut resolution.notes);
+    notes.extend(renumbered.into_iter().map(|(_, note)| note));
+    let granted = granted(resolution, notes, &mut registry, &host, config.inject.hooks);
     // The next thing is another program: to free what was read piece by piece would be work for nobody.
     std::mem::forget(registry);
     Ok(granted)
@@ -112,19 +116,18 @@ fn told(stale: &[Stale]) -> Vec<String> {
     stale.iter().map(told).collect()
 }
 
-/// `is_done_natively` says whether the hooks of a file are taken for what they do.
+/// Takes what `resolution` comes to out of `registry`. `hooks` says whether those of files are taken for what they do.
 fn granted(
-    mut resolution: Resolution,
+    resolution: Resolution,
     mut notes: Vec<String>,
+    registry: &mut Registry,
     host: &Host,
-    is_done_natively: &dyn Fn(FileId) -> bool,
+    hooks: Hooks,
 ) -> Granted {
-    notes.append(&mut resolution.notes);
     let mut work = Work::default();
-    for Part { file, edits } in &mut resolution.parts {
-        if !is_done_natively(*file) {
-            continue;
-        }
+    for part in &resolution.parts {
+        let is_done_natively = hooks == Hooks::Native || registry.is_made_in_memory(part.file);
+        let Some(edits) = registry.edits_mut(*part).filter(|_| is_done_natively) else { continue };
         let mut absorbed = rootfs::absorb(edits, Vendors::known());
         match rootfs::unlinked(&edits.mounts, &absorbed.links, &absorbed.folders, host) {
             Ok(links) => absorbed.links.extend(links),
@@ -133,15 +136,14 @@ fn granted(
         absorbed.links.extend(rootfs::in_place_of(&mut edits.mounts));
         work.append(absorbed);
     }
-    let grants = std::mem::take(&mut resolution.grants);
-    let mut edits = resolution.edits();
+    let mut edits = resolution.edits(registry);
     rootfs::as_edits(&mut work, &mut edits);
     for mount in &mut edits.mounts {
         if let Cow::Owned(real) = host.real(Path::new(&mount.host_path)) {
             mount.host_path = real.to_string_lossy().into_owned();
         }
     }
-    Granted { edits, work, grants, notes }
+    Granted { edits, work, grants: resolution.grants, notes }
 }
 
 /// What the CDI files say, but for what is to be generated in any case. Only devices with `names` are wanted, if there are some.

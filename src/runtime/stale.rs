@@ -2,14 +2,15 @@
 //!
 //! Only looks: what becomes of a file that is out of date is decided by the caller.
 
+use std::mem::take;
 use std::path::{Path, PathBuf};
 
-use crate::cdi::{DeviceNode, Kind, Registry};
+use crate::cdi::registry::FileId;
+use crate::cdi::{DeviceNode, Kind, Part, Registry};
 use crate::error::{Error, Quoted, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
 use crate::host::source;
-use crate::resolve::{Part, Resolution};
 use crate::vendor::Vendor;
 
 /// A file that is out of date.
@@ -24,52 +25,57 @@ pub(super) struct Stale {
 /// The vendor whose devices of a kind can be described anew from the machine.
 pub(super) type Describer<'a> = &'a dyn Fn(&Kind) -> Option<&'static Vendor>;
 
-/// Completes the device nodes of `resolution`, adds notes about their numbers, and looks whether everything is there that its
-/// files name. Returns the first file of a kind that has a `describer` and is out of date; for other kinds that is an error,
-/// unless the container can do without. `is_promised` says whether a vendor's driver would make a node of a kind that nobody has
-/// made yet: the number alone may be another driver's by now.
+/// Completes the device nodes of `parts` in `registry`, adds to `notes` what their files have to be told about their numbers, and
+/// looks whether everything is there that they name. Returns the first file of a kind that has a `describer` and is out of date; for
+/// other kinds that is an error, unless the container can do without. `is_promised` says whether a vendor's driver would make a node
+/// of a kind that nobody has made yet: the number alone may be another driver's by now.
 pub(super) fn complete(
-    resolution: &mut Resolution,
-    registry: &Registry,
+    parts: &[Part],
+    registry: &mut Registry,
     host: &Host,
     describer: Describer<'_>,
     is_promised: &dyn Fn(&Vendor, &Kind, &DeviceNode) -> Result<bool>,
+    notes: &mut Vec<(FileId, String)>,
 ) -> Result<Option<Stale>> {
-    for Part { file, edits } in &mut resolution.parts {
+    for part in parts {
         // That was a moment ago, from what is there.
-        if registry.is_made_in_memory(*file) {
+        if registry.is_made_in_memory(part.file) {
             continue;
         }
-        let kind = registry.spec(*file).map(|spec| &spec.kind);
+        let mut nodes = registry.edits_mut(*part).map(|edits| take(&mut edits.device_nodes)).unwrap_or_default();
+        let path = registry.path(part.file);
+        let kind = registry.spec(part.file).map(|spec| &spec.kind);
         let renewal = kind.and_then(|kind| Some((describer(kind)?, kind)));
         let renewable = renewal.is_some();
         let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
-        for mount in &edits.mounts {
+        for mount in registry.edits(*part).iter().flat_map(|edits| &edits.mounts) {
             if source::is_missing(mount, host)? {
                 let missing = Quoted(&mount.host_path).to_string();
                 match renewable {
-                    true => return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing })),
-                    false => return Err(out_of_date(registry.path(*file), &missing)),
+                    true => return Ok(Some(Stale { file: path.to_owned(), missing })),
+                    false => return Err(out_of_date(path, &missing)),
                 }
             }
         }
-        for node in &mut edits.device_nodes {
+        for node in &mut nodes {
             match node::complete(node, host)? {
-                Completed::Whole(note) => resolution.notes.extend(note),
+                Completed::Whole(note) => notes.extend(note.map(|note| (part.file, note))),
                 Completed::Absent if node.is_whole() && promised(node)? => {}
                 Completed::Absent if renewable => {
                     let missing = Quoted(node.on_host()).to_string();
-                    return Ok(Some(Stale { file: registry.path(*file).to_owned(), missing }));
+                    return Ok(Some(Stale { file: path.to_owned(), missing }));
                 }
                 // Its description says all that is needed to make it.
                 Completed::Absent if node.is_whole() => {}
                 Completed::Absent => {
                     let what = format!("failed to stat CDI host device {}: not found", Quoted(node.on_host()));
-                    let file = registry.path(*file).display();
                     let advice = "load the driver, or write the file anew";
-                    return Err(Error::Inject(format!("{what}, which {file} names; {advice}")));
+                    return Err(Error::Inject(format!("{what}, which {} names; {advice}", path.display())));
                 }
             }
+        }
+        if let Some(edits) = registry.edits_mut(*part) {
+            edits.device_nodes = nodes;
         }
     }
     Ok(None)

@@ -36,11 +36,11 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
         if names.is_empty() { vec![] } else { vec![Ask { source: Source::CommandLine, want: Want::Names(names) }] };
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
-    let registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
+    let mut registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
     let resolution = resolve::resolve(&request, &registry).map_err(|missing| {
         missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new(), Vendors::known()).to_string()
     })?;
-    let mut edits = resolution.edits();
+    let mut edits = resolution.edits(&mut registry);
     for device_node in &mut edits.device_nodes {
         let completed = node::complete(device_node, &Host::open(Path::new("/")).unwrap());
         if completed.map_err(|error| error.to_string())? == Completed::Absent && !device_node.is_whole() {
@@ -423,5 +423,5 @@ fn specs_made_in_memory_resolve_like_files() {
     registry.add(spec, "made in memory");
     let ask = Ask { source: Source::CommandLine, want: Want::Names(vec![kind.device("n0").unwrap()]) };
     let resolution = resolve::resolve(&Request { asks: vec![ask], ..Request::default() }, &registry).unwrap();
-    assert_eq!(resolution.edits(), edits);
+    assert_eq!(resolution.edits(&mut registry), edits);
 }

@@ -65,6 +65,24 @@ fn after_an_update_of_the_driver_the_file_gives_way_to_the_machine() {
 }
 
 #[test]
+fn what_is_told_of_a_file_stays_told_where_another_is_out_of_date() {
+    let Some(host) = described() else { return };
+    let node = json!({"path": "/dev/npu", "hostPath": "/dev/nvidia0", "type": "c", "major": 9, "minor": 9});
+    let device = json!({"name": "0", "containerEdits": {"deviceNodes": [node]}});
+    let file = json!({"cdiVersion": "0.5.0", "kind": "acme.example/npu", "devices": [device]});
+    fs::write(host.path().join("cdi/acme.json"), file.to_string()).unwrap();
+    update_driver(host.path());
+    let asked = "GPU_VISIBLE_DEVICES=acme.example/npu=0,nvidia.com/gpu=4";
+    let told = String::from_utf8(ctk(host.path(), &["explain", "--env", asked]).stdout).unwrap();
+    assert!(told.contains("nvidia.json is out of date and not used: "), "{told}");
+    assert_eq!(told.matches("/dev/nvidia0 is 195:0").count(), 1, "{told}");
+    let container = create(host.path(), &[asked]).unwrap();
+    let nodes = container["linux"]["devices"].as_array().unwrap();
+    let npu = nodes.iter().find(|node| node["path"] == "/dev/npu").unwrap();
+    assert_eq!((&npu["major"], &npu["minor"]), (&json!(195), &json!(0)));
+}
+
+#[test]
 fn a_device_that_is_gone_is_told_with_the_file_that_had_it() {
     let Some(host) = described() else { return };
     fs::remove_dir_all(host.path().join("proc/driver/nvidia/gpus/0000:9d:00.0")).unwrap();

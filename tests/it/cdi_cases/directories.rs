@@ -25,8 +25,8 @@ pub(super) fn found(registry: &Registry, root: &Path) -> (BTreeMap<String, Strin
     for kind in registry.kinds() {
         for name in registry.names(kind) {
             let name = kind.device(name).unwrap();
-            let Lookup::Found { file, .. } = registry.find(&name) else { panic!("{name} is listed and not found") };
-            devices.insert(name.to_string(), short(registry.path(file)));
+            let Lookup::Found(part) = registry.find(&name) else { panic!("{name} is listed and not found") };
+            devices.insert(name.to_string(), short(registry.path(part.file)));
         }
     }
     let problems = registry.problems().iter().map(|problem| (short(&problem.path), problem.message.clone())).collect();
@@ -201,12 +201,10 @@ fn in_a_file_with_very_many_devices_the_one_that_is_named_is_found() {
             let registry = Registry::load_named(&dirs, &|_, name| name == device, &[device.into()]);
             assert_eq!(registry.problems(), [], "{name}");
             let found = registry.find(&kind.device(device).unwrap());
-            assert_eq!(matches!(found, Lookup::Found { .. }), is_there, "{device} in {name}: {found:?}");
-            if let Lookup::Found { edits, file } = found {
-                assert_eq!(
-                    (edits, registry.global_edits(file)),
-                    (spec.devices[0].container_edits.clone(), spec.container_edits.clone())
-                );
+            assert_eq!(matches!(found, Lookup::Found(_)), is_there, "{device} in {name}: {found:?}");
+            if let Lookup::Found(part) = found {
+                assert_eq!(registry.edits(part), Some(&spec.devices[0].container_edits));
+                assert_eq!(registry.edits(part.file.of_all_devices()), Some(&spec.container_edits));
             }
         }
         // What is wrong is told of the whole.
@@ -233,8 +231,9 @@ fn specs_made_in_memory_fill_what_no_file_describes() {
     for (device, from, path) in
         [("10", "FROM=file", root.path().join("a.json")), ("9", "FROM=memory", PathBuf::from("generated 9"))]
     {
-        let Lookup::Found { edits, file } = registry.find(&kind.device(device).unwrap()) else { panic!("{device}") };
-        assert_eq!((edits.env, registry.path(file)), (vec![from.to_owned()], path.as_path()));
+        let Lookup::Found(part) = registry.find(&kind.device(device).unwrap()) else { panic!("{device}") };
+        let edits = registry.edits(part).unwrap();
+        assert_eq!((&edits.env, registry.path(part.file)), (&vec![from.to_owned()], path.as_path()));
     }
     assert_eq!(registry.find(&kind.device("8").unwrap()), Lookup::Absent);
     for (device, expected) in [("10", true), ("9", true), ("8", false)] {

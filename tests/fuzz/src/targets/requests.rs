@@ -91,10 +91,10 @@ fn holds(view: &View<'_>) {
         for requirement in &request.requirements {
             let _ = requirement.check(&[("cuda", "12.2".to_owned()), ("driver", "535.129.03".to_owned())]);
         }
-        let registry = registry();
+        let mut registry = registry();
         match resolve(&request, &registry) {
             Ok(resolution) => {
-                let granted = resolution.edits();
+                let granted = resolution.edits(&mut registry);
                 for node in &granted.device_nodes {
                     let (kind, name) = node.path.trim_start_matches("/dev/").rsplit_once('/').expect("made so");
                     let kind = kind.parse().expect("made so");
