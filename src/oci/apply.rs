@@ -4,7 +4,7 @@
 //! once, an edited variable is there once, and the user's own mounts keep their order. Source: CDI pkg/cdi/container-edits.go.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
@@ -105,27 +105,33 @@ type Change = std::result::Result<Option<String>, String>;
 const STAGES: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 fn env(old: Vec<&str>, edits: &[String]) -> Option<String> {
-    let mut entries: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-        old.into_iter().map(|raw| (Cow::Borrowed(raw), string(raw).unwrap_or_default())).collect();
+    if edits.is_empty() {
+        return None;
+    }
+    let old: Vec<(&str, Cow<'_, str>)> = old.into_iter().map(|raw| (raw, string(raw).unwrap_or_default())).collect();
+    // runc lets the last of several win, other programs the first: only one may stay, where the last was.
+    let last: HashMap<&str, usize> = old.iter().enumerate().map(|(at, (_, entry))| (variable(entry), at)).collect();
+    let mut wanted: HashMap<&str, &str> = edits.iter().map(|edit| (variable(edit), edit.as_str())).collect();
     let mut changed = false;
-    for edit in edits {
-        let name = variable(edit);
-        let Some(last) = entries.iter().rposition(|(_, entry)| variable(entry) == name) else {
-            entries.push((quoted(edit).into(), edit.into()));
-            changed = true;
-            continue;
-        };
-        if let Some(entry) = entries.get_mut(last).filter(|(_, entry)| entry != edit) {
-            *entry = (quoted(edit).into(), edit.into());
+    let mut list: Vec<Cow<'_, str>> = Vec::with_capacity(old.len() + edits.len());
+    for (at, (raw, entry)) in old.iter().enumerate() {
+        let name = variable(entry);
+        match wanted.get(name) {
+            None => list.push(Cow::Borrowed(raw)),
+            Some(edit) if last.get(name) == Some(&at) => {
+                changed |= edit != entry;
+                list.push(if edit == entry { Cow::Borrowed(raw) } else { quoted(edit).into() });
+            }
+            Some(_) => changed = true,
+        }
+    }
+    for name in edits.iter().map(|edit| variable(edit)).filter(|name| !last.contains_key(name)) {
+        if let Some(edit) = wanted.remove(name) {
+            list.push(quoted(edit).into());
             changed = true;
         }
-        // runc lets the last of several win, other programs the first: only one may stay.
-        let mut place = 0..entries.len();
-        let before = entries.len();
-        entries.retain(|(_, entry)| place.next() == Some(last) || variable(entry) != name);
-        changed |= entries.len() != before;
     }
-    changed.then(|| array(&entries.into_iter().map(|(raw, _)| raw).collect::<Vec<_>>()))
+    changed.then(|| array(&list))
 }
 
 /// The name of an environment entry; one without `=` is its own.
@@ -134,19 +140,50 @@ fn variable(entry: &str) -> &str {
 }
 
 fn devices(old: Vec<&str>, nodes: &[&DeviceNode], user: Owner) -> Option<String> {
-    let mut list: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-        old.into_iter().map(|raw| (text_of(raw, "path").unwrap_or_default(), raw.into())).collect();
-    let mut changed = false;
-    for node in nodes {
-        let owner = user.of(node);
-        if only(&list, &node.path).is_some_and(|raw| is_same_device(raw, node, owner)) {
-            continue;
-        }
-        list.retain(|(path, _)| *path != node.path);
-        list.push((node.path.as_str().into(), entries::device(node, owner).into()));
-        changed = true;
+    let old = with_places(old, "path");
+    let (kept, added) = placed(
+        &old,
+        nodes,
+        |node| &node.path,
+        |node, there| {
+            let owner = user.of(node);
+            let is_there = there.is_some_and(|raw| is_same_device(raw, node, owner));
+            (!is_there).then(|| entries::device(node, owner))
+        },
+    );
+    if added.is_empty() {
+        return None;
     }
-    changed.then(|| array(&list.into_iter().map(|(_, raw)| raw).collect::<Vec<_>>()))
+    let kept = kept.into_iter().map(|(_, raw)| Cow::Borrowed(*raw));
+    Some(array(&kept.chain(added.into_iter().map(|(_, text)| Cow::Owned(text))).collect::<Vec<_>>()))
+}
+
+/// An entry's place in the container, and its text.
+type Entry<'a> = (Cow<'a, str>, &'a str);
+
+/// The entries of `list`, which have their places in `member`.
+fn with_places<'a>(list: Vec<&'a str>, member: &str) -> Vec<Entry<'a>> {
+    list.into_iter().map(|raw| (text_of(raw, member).unwrap_or_default(), raw)).collect()
+}
+
+/// What stays of `old`, and what is added to it with its places, where each of `edits` is to be the only entry at its `place`. `text`
+/// has an edit's text, unless the entry that is there says the same; it is told that one where it is the only one: of several the
+/// low-level runtime would not take ours.
+fn placed<'a, 'e, T>(
+    old: &'a [Entry<'a>],
+    edits: &[&'e T],
+    place: impl Fn(&'e T) -> &'e str,
+    text: impl Fn(&T, Option<&str>) -> Option<String>,
+) -> (Vec<&'a Entry<'a>>, Vec<(&'e str, String)>) {
+    let mut there: HashMap<&str, Option<&str>> = HashMap::with_capacity(old.len());
+    for (at, raw) in old {
+        there.entry(at).and_modify(|only| *only = None).or_insert(Some(raw));
+    }
+    let added = edits.iter().map(|edit| (place(edit), *edit));
+    let added = added.filter_map(|(at, edit)| Some((at, text(edit, there.get(at).copied().flatten())?)));
+    let added: Vec<(&str, String)> = added.collect();
+    let replaced: HashSet<&str> = added.iter().map(|(at, _)| *at).collect();
+    (old.iter().filter(|(at, _)| !replaced.contains(&**at)).collect(), added)
 }
 
 /// Of several edits at one place the last counts.
@@ -155,12 +192,6 @@ fn last_of_each<T>(edits: &[T], place: impl Fn(&T) -> &str) -> Vec<&T> {
     let mut last: Vec<&T> = edits.iter().rev().filter(|edit| places.insert(place(edit))).collect();
     last.reverse();
     last
-}
-
-/// The entry at `place`, if it is the only one: of several there the low-level runtime would not take ours.
-fn only<'a>(entries: &'a [(Cow<'_, str>, Cow<'_, str>)], place: &str) -> Option<&'a str> {
-    let mut there = entries.iter().filter(|(at, _)| at == place);
-    there.next().filter(|_| there.next().is_none()).map(|(_, raw)| &**raw)
 }
 
 /// Whether the entry `raw` is the device `node` already. What the node leaves open may be as the engine wrote it.
@@ -178,24 +209,20 @@ fn is_same_device(raw: &str, node: &DeviceNode, Owner { uid, gid }: Owner) -> bo
 
 fn device_rules(old: Vec<&str>, nodes: &[&DeviceNode]) -> Option<String> {
     // A rule counts only if nothing after it takes away again: later rules win.
-    let mut valid: Vec<Value> = Vec::new();
+    let mut valid: HashSet<String> = HashSet::new();
     for rule in old.iter().copied().map(value) {
         match rule {
-            Some(rule) if allows(&rule) => valid.push(rule),
+            Some(rule) if allows(&rule) => drop(valid.insert(rule.to_string())),
             _ => valid.clear(),
         }
     }
-    let mut added: Vec<Rule<'_>> = Vec::new();
-    for rule in nodes.iter().copied().filter_map(entries::rule) {
-        let is_there = || !valid.is_empty() && value(&rule.text()).is_some_and(|rule| valid.contains(&rule));
-        if !added.contains(&rule) && !is_there() {
-            added.push(rule);
-        }
-    }
+    let mut given: HashSet<Rule<'_>> = HashSet::with_capacity(nodes.len());
+    let rules = nodes.iter().copied().filter_map(entries::rule).filter(|rule| given.insert(*rule));
+    let is_new = |text: &String| valid.is_empty() || !canonical(text).is_some_and(|rule| valid.contains(&rule));
+    let added: Vec<Cow<'_, str>> = rules.map(|rule| rule.text()).filter(is_new).map(Cow::Owned).collect();
     if added.is_empty() {
         return None;
     }
-    let added = added.iter().map(|rule| Cow::Owned(rule.text()));
     Some(array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>()))
 }
 
@@ -204,17 +231,18 @@ fn allows(rule: &Value) -> bool {
 }
 
 fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Option<String> {
-    let mut kept: Vec<(Cow<'_, str>, Cow<'_, str>)> =
-        old.into_iter().map(|raw| (text_of(raw, "destination").unwrap_or_default(), raw.into())).collect();
-    let mut added: Vec<(&str, String)> = Vec::new();
-    for mount in last_of_each(edits, |mount| &mount.container_path) {
-        let text = entries::mount(mount, mapping(mount).filter(|_| idmap));
-        if only(&kept, &mount.container_path).is_some_and(|raw| value(raw) == value(&text)) {
-            continue;
-        }
-        kept.retain(|(place, _)| *place != mount.container_path);
-        added.push((&mount.container_path, text));
-    }
+    let old = with_places(old, "destination");
+    let edits = last_of_each(edits, |mount| &mount.container_path);
+    let (kept, added) = placed(
+        &old,
+        &edits,
+        |mount| &mount.container_path,
+        |mount, there| {
+            let text = entries::mount(mount, mapping(mount).filter(|_| idmap));
+            let is_there = there.is_some_and(|raw| value(raw) == value(&text));
+            (!is_there).then_some(text)
+        },
+    );
     if added.is_empty() {
         return None;
     }
@@ -269,28 +297,27 @@ fn mapping(mount: &Mount) -> Option<&'static str> {
 fn hooks(old: &[&str], stage: &str, changes: &Changes<'_>) -> Change {
     let is_replaced = |index| changes.replaced_hooks.iter().any(|(list, place)| list == stage && *place == index);
     let kept = old.iter().enumerate().filter(|(index, _)| !is_replaced(*index));
-    let mut list: Vec<(Cow<'_, str>, Option<Value>)> = kept.map(|(_, raw)| (Cow::Borrowed(*raw), value(raw))).collect();
+    let mut list: Vec<Cow<'_, str>> = kept.map(|(_, raw)| Cow::Borrowed(*raw)).collect();
     let mut changed = list.len() != old.len();
-    for hook in changes.edits.hooks.iter().filter(|hook| hook.hook_name == stage) {
-        let text = entries::hook(hook)?;
-        let wanted = value(&text);
-        if !list.iter().any(|(_, hook)| *hook == wanted) {
-            list.push((text.into(), wanted));
-            changed = true;
+    let mut edits = changes.edits.hooks.iter().filter(|hook| hook.hook_name == stage).peekable();
+    if edits.peek().is_some() {
+        let mut there: HashSet<Option<String>> = list.iter().map(|raw| canonical(raw)).collect();
+        for hook in edits {
+            let text = entries::hook(hook)?;
+            if there.insert(canonical(&text)) {
+                list.push(text.into());
+                changed = true;
+            }
         }
     }
-    Ok(changed.then(|| array(&list.into_iter().map(|(raw, _)| raw).collect::<Vec<_>>())))
+    Ok(changed.then(|| array(&list)))
 }
 
 fn additional_gids(old: Vec<&str>, edits: &[u32]) -> Option<String> {
-    let before = old.len();
-    let mut list: Vec<Cow<'_, str>> = old.into_iter().map(Cow::Borrowed).collect();
-    for gid in edits.iter().filter(|gid| **gid != 0).map(u32::to_string) {
-        if !list.iter().any(|there| **there == gid) {
-            list.push(gid.into());
-        }
-    }
-    (list.len() != before).then(|| array(&list))
+    let mut there: HashSet<Cow<'_, str>> = old.iter().copied().map(Cow::Borrowed).collect();
+    let gids = edits.iter().filter(|gid| **gid != 0).map(|gid| Cow::from(gid.to_string()));
+    let added: Vec<Cow<'_, str>> = gids.filter(|gid| there.insert(gid.clone())).collect();
+    (!added.is_empty()).then(|| array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>()))
 }
 
 fn unless_equal(old: Option<&str>, new: String) -> Option<String> {
@@ -299,6 +326,11 @@ fn unless_equal(old: Option<&str>, new: String) -> Option<String> {
 
 fn value(raw: &str) -> Option<Value> {
     serde_json::from_str(raw).ok()
+}
+
+/// The text that all spellings of a value share.
+fn canonical(raw: &str) -> Option<String> {
+    value(raw).map(|value| value.to_string())
 }
 
 fn text_of<'a>(raw: &'a str, member: &str) -> Option<Cow<'a, str>> {
