@@ -3,6 +3,7 @@
 //! Pure: the registry is a value, read before. All or nothing: one name that cannot be had, and nothing is granted.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -56,45 +57,53 @@ impl fmt::Display for Grant {
 #[derive(Debug, PartialEq)]
 pub struct Missing<'a>(Vec<(String, &'a Source)>);
 
-/// Whether `request` may want `device` of `kind`: what the registry has to keep.
-pub fn wants(request: &Request, kind: &Kind, device: &str) -> bool {
-    request.asks.iter().any(|ask| match &ask.want {
-        Want::Names(names) => names.iter().any(|name| name.kind() == kind && name.device() == device),
-        Want::Devices { vendors, selection, .. } => vendors.iter().any(|vendor| {
-            vendor.kinds.iter().any(|known| known.split_once('/') == Some((kind.vendor(), kind.class())))
-                && match selection {
-                    Selection::Ids(ids) => ids.iter().any(|id| (vendor.canonical)(id) == device),
-                    Selection::All | Selection::Count(_) | Selection::DriverOnly => true,
-                }
-        }),
-    })
+/// What a request may want of CDI files: what the registry has to keep.
+#[derive(Debug, Default)]
+pub struct Wanted<'r> {
+    names: BTreeSet<(&'r Kind, &'r str)>,
+    /// Of the kinds of a vendor: the devices that are called so, or all.
+    of_vendors: Vec<(&'static Vendor, Option<BTreeSet<Cow<'r, str>>>)>,
 }
 
-/// The names that the devices may have which `request` wants, if it names them, and not so many that looking for them in texts
-/// costs more than reading these.
-pub fn names(request: &Request) -> Option<Vec<Cow<'_, str>>> {
-    const MOST: usize = 16;
-    let mut names: Vec<Cow<'_, str>> = Vec::new();
-    for ask in &request.asks {
-        let of_ask: Vec<Cow<'_, str>> = match &ask.want {
-            Want::Names(names) => names.iter().map(|name| Cow::Borrowed(name.device())).collect(),
-            Want::Devices { vendors, selection: Selection::Ids(ids), .. } => {
-                vendors.iter().flat_map(|vendor| ids.iter().map(|id| (vendor.canonical)(id))).collect()
-            }
-            Want::Devices { selection: Selection::All | Selection::Count(_) | Selection::DriverOnly, .. } => {
-                return None;
-            }
-        };
-        for name in of_ask {
-            if !names.contains(&name) {
-                names.push(name);
+impl<'r> Wanted<'r> {
+    /// What `request` may want.
+    pub fn of(request: &'r Request) -> Self {
+        let mut wanted = Wanted::default();
+        for ask in &request.asks {
+            match &ask.want {
+                Want::Names(names) => wanted.names.extend(names.iter().map(|name| (name.kind(), name.device()))),
+                Want::Devices { vendors, selection, .. } => {
+                    wanted.of_vendors.extend(vendors.iter().map(|vendor| match selection {
+                        Selection::Ids(ids) => (*vendor, Some(ids.iter().map(|id| (vendor.canonical)(id)).collect())),
+                        Selection::All | Selection::Count(_) | Selection::DriverOnly => (*vendor, None),
+                    }));
+                }
             }
         }
-        if names.len() > MOST {
-            return None;
-        }
+        wanted
     }
-    Some(names)
+
+    /// Whether `device` of `kind` is among it.
+    pub fn has(&self, kind: &Kind, device: &str) -> bool {
+        let is_of = |vendor: &Vendor| {
+            vendor.kinds.iter().any(|known| known.split_once('/') == Some((kind.vendor(), kind.class())))
+        };
+        self.names.contains(&(kind, device))
+            || self.of_vendors.iter().any(|(vendor, devices)| {
+                is_of(vendor) && devices.as_ref().is_none_or(|devices| devices.contains(device))
+            })
+    }
+
+    /// The names that the devices may have, if all of it is named, and not so many that looking for them in texts costs more than
+    /// reading these.
+    pub fn names(&self) -> Option<Vec<Cow<'_, str>>> {
+        const MOST: usize = 16;
+        let mut names: BTreeSet<Cow<'_, str>> = self.names.iter().map(|(_, device)| Cow::Borrowed(*device)).collect();
+        for (_, devices) in &self.of_vendors {
+            names.extend(devices.as_ref()?.iter().map(|device| Cow::Borrowed(&**device)));
+        }
+        (names.len() <= MOST).then(|| names.into_iter().collect())
+    }
 }
 
 /// A kind that is not described as a request needs it, and its vendor.
@@ -140,7 +149,7 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
                     ));
                 }
                 for file in files {
-                    taken.take_file(file, &mut resolution.parts);
+                    taken.take_part(file.of_all_devices(), &mut resolution.parts);
                 }
             }
             Err(names) if is_companion(&ask.want) => {
@@ -161,12 +170,9 @@ fn is_companion(want: &Want) -> bool {
     }
 }
 
-/// What was already taken: names and the files' own edits count once.
+/// What was already taken: devices and the files' own edits count once.
 #[derive(Default)]
-struct Taken {
-    names: Vec<QualifiedName>,
-    files: Vec<FileId>,
-}
+struct Taken(BTreeSet<Part>);
 
 impl Taken {
     fn take(
@@ -178,29 +184,25 @@ impl Taken {
     ) -> (Grant, Vec<String>) {
         let mut grant = Grant { devices: Vec::new(), source: source.clone(), files: Vec::new() };
         let mut absent = Vec::new();
+        let mut files: BTreeSet<FileId> = BTreeSet::new();
         for name in names {
             let Lookup::Found(part) = registry.find(&name) else {
                 absent.push(name.to_string());
                 continue;
             };
-            let path = registry.path(part.file);
-            if !grant.files.iter().any(|known| known == path) {
-                grant.files.push(path.to_owned());
+            if files.insert(part.file) {
+                grant.files.push(registry.path(part.file).to_owned());
             }
-            if !self.names.contains(&name) {
-                self.take_file(part.file, parts);
-                parts.push(part);
-                self.names.push(name.clone());
-            }
+            self.take_part(part.file.of_all_devices(), parts);
+            self.take_part(part, parts);
             grant.devices.push(name);
         }
         (grant, absent)
     }
 
-    fn take_file(&mut self, file: FileId, parts: &mut Vec<Part>) {
-        if !self.files.contains(&file) {
-            parts.push(file.of_all_devices());
-            self.files.push(file);
+    fn take_part(&mut self, part: Part, parts: &mut Vec<Part>) {
+        if self.0.insert(part) {
+            parts.push(part);
         }
     }
 }
@@ -251,9 +253,10 @@ fn of_kind<'s>(
     names: &[&'s str],
 ) -> Result<Choice, Vec<Cow<'s, str>>> {
     let named = |devices: &mut dyn Iterator<Item = Cow<'s, str>>| -> Result<Choice, Vec<Cow<'s, str>>> {
+        let names: BTreeSet<&str> = names.iter().copied().collect();
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for device in devices {
-            match names.contains(&&*device).then(|| kind.device(&device)) {
+            match names.contains(&*device).then(|| kind.device(&device)) {
                 Some(Ok(name)) => found.push(name),
                 _ => missing.push(device),
             }

@@ -40,7 +40,7 @@ struct File {
 pub struct FileId(usize);
 
 /// A part of a file: what it says of all of its devices, or of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Part {
     /// Which file.
     pub file: FileId,

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
-use crate::resolve::{self, Grant, Resolution, Undescribed};
+use crate::resolve::{self, Grant, Resolution, Undescribed, Wanted};
 use crate::rootfs::{self, Work};
 use crate::vendor::{Vendor, Vendors};
 
@@ -41,8 +41,9 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
     let machine = Machine { host: &host, roots: &config.host };
     let can_generate = config.inject.generate != Generate::Never;
     let describer = |kind: &Kind| vendors.by_kind(kind).filter(|vendor| can_generate && !vendor.recipes.is_empty());
-    let wants = |kind: &Kind, device: &str| resolve::wants(request, kind, device);
-    let mut registry = files(config, &describer, &wants, resolve::names(request).as_deref());
+    let wanted = Wanted::of(request);
+    let wants = |kind: &Kind, device: &str| wanted.has(kind, device);
+    let mut registry = files(config, &describer, &wants, wanted.names().as_deref());
     let mut generated: Vec<Undescribed> = Vec::new();
     let mut stale: Vec<Stale> = Vec::new();
     let mut renumbered: Vec<(FileId, String)> = Vec::new();

@@ -36,7 +36,8 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
         if names.is_empty() { vec![] } else { vec![Ask { source: Source::CommandLine, want: Want::Names(names) }] };
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
-    let mut registry = Registry::load(&dirs, &|kind, device| resolve::wants(&request, kind, device));
+    let wanted = resolve::Wanted::of(&request);
+    let mut registry = Registry::load(&dirs, &|kind, device| wanted.has(kind, device));
     let resolution = resolve::resolve(&request, &registry).map_err(|missing| {
         missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new(), Vendors::known()).to_string()
     })?;

@@ -6,7 +6,7 @@ use gpu_runc::cdi::{ContainerEdits, Device, Registry, Spec};
 use gpu_runc::config::{Policy, Who};
 use gpu_runc::oci::view::{HookView, MountView, View};
 use gpu_runc::request::{ANNOTATION, Request, Selection, Want};
-use gpu_runc::resolve::{resolve, wants};
+use gpu_runc::resolve::{Wanted, resolve};
 use gpu_runc::vendor::Vendors;
 
 use super::text;
@@ -98,7 +98,7 @@ fn holds(view: &View<'_>) {
                 for node in &granted.device_nodes {
                     let (kind, name) = node.path.trim_start_matches("/dev/").rsplit_once('/').expect("made so");
                     let kind = kind.parse().expect("made so");
-                    assert!(wants(&request, &kind, name), "{} was not asked for", node.path);
+                    assert!(Wanted::of(&request).has(&kind, name), "{} was not asked for", node.path);
                 }
             }
             Err(missing) => {
