@@ -15,16 +15,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::error::{Error, Result};
-use crate::oci::Spec;
 use crate::oci::state::State;
+use crate::oci::{LARGEST, Spec, TOO_LARGE};
 use crate::rootfs::arguments::{self, Meaning, PREPARE, PROGRAM};
 use crate::rootfs::root::ContainerRoot;
 use crate::rootfs::{self, Need, Work};
 use crate::vendor::Vendors;
 use crate::vendor::hooks::DriverHooks;
-
-/// The most that is read of a state or a configuration.
-const LARGEST: u64 = 64 << 20;
 
 /// Whether a program that is called so is to be a hook.
 pub fn is_called(program: &OsStr) -> bool {
@@ -70,24 +67,32 @@ fn run(argv: &[OsString]) -> Result<()> {
             return Ok(());
         }
     };
-    let (root, container) = root(state_file.as_deref())?;
+    match done(&work, state_file.as_deref()) {
+        // What gpu-runc asks for by itself, a container can do without.
+        Err(error) if args.first() == Some(&PREPARE) => eprintln!("gpu-runc: warning: {error}"),
+        done => done?,
+    }
+    Ok(())
+}
+
+/// Does `work` in the container whose state is in `state_file`, or on standard input. The error is the first thing that somebody
+/// cannot do without who asked for it.
+fn done(work: &Work, state_file: Option<&str>) -> Result<()> {
+    let (root, container) = root(state_file)?;
     // The low-level runtime starts hooks in the container's root.
     let machine = Path::new("/");
     std::env::set_current_dir(machine).map_err(|cause| Error::io("change to", machine, cause))?;
     let root = ContainerRoot::open(&root, &container)?;
-    let mut wrong = rootfs::perform(&root, &work);
-    if let Some(driver) = driver.filter(|_| work.has_params) {
+    let mut wrong = rootfs::perform(&root, work);
+    if let Some(driver) = work.driver.filter(|_| work.has_params) {
         wrong.extend(params::cover(&root, &driver.params).err().map(|error| (error.to_string(), Need::Asked)));
     }
-    // What gpu-runc asks for by itself, a container can do without.
-    let is_ours = args.first() == Some(&PREPARE);
-    for (message, need) in wrong {
-        match need {
-            Need::Asked if !is_ours => return Err(Error::Inject(message)),
-            _ => eprintln!("gpu-runc: warning: {message}"),
-        }
-    }
-    Ok(())
+    let (asked, other): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|(_, need)| matches!(need, Need::Asked));
+    other.iter().for_each(|(message, _)| eprintln!("gpu-runc: warning: {message}"));
+    let mut asked = asked.into_iter().map(|(message, _)| message);
+    let first = asked.next();
+    asked.for_each(|message| eprintln!("gpu-runc: warning: {message}"));
+    first.map_or(Ok(()), |message| Err(Error::Inject(message)))
 }
 
 /// The container's root, as the state or the configuration in its bundle names it, and its id.
@@ -120,6 +125,9 @@ fn read_file(path: &Path) -> Result<String> {
 
 fn read(from: &mut dyn Read, path: &Path) -> Result<String> {
     let mut bytes = Vec::new();
-    from.take(LARGEST).read_to_end(&mut bytes).map_err(|cause| Error::io("read", path, cause))?;
+    from.take(LARGEST + 1).read_to_end(&mut bytes).map_err(|cause| Error::io("read", path, cause))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) {
+        return Err(Error::Spec { path: path.to_owned(), message: TOO_LARGE.to_owned() });
+    }
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

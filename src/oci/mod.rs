@@ -12,3 +12,9 @@ pub mod view;
 
 pub use spec::Spec;
 pub use view::View;
+
+/// The largest document that is read, in bytes. No engine writes one of this size; a device or an endless file would be read for
+/// ever.
+pub const LARGEST: u64 = 256 << 20;
+/// What is wrong with a larger one.
+pub const TOO_LARGE: &str = "larger than 256 MiB";

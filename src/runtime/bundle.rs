@@ -13,9 +13,8 @@ use std::process;
 
 use crate::error::{Error, Result};
 use crate::host::folder::Names;
+use crate::oci::{LARGEST, TOO_LARGE};
 
-/// No engine writes a configuration of this size; a device or an endless file would be read for ever.
-const LARGEST: u64 = 256 << 20;
 /// More calls than this were not killed before one that was not.
 const MOST_LEFT: usize = 1 << 10;
 
@@ -59,7 +58,7 @@ impl Bundle {
             return Err(spec_error(path, "not a regular file"));
         }
         if found.len() > LARGEST {
-            return Err(spec_error(path, "larger than 256 MiB"));
+            return Err(spec_error(path, TOO_LARGE));
         }
         let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
         (&mut file).take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;

@@ -17,14 +17,19 @@ const DRIVER_FOLDER: &str = "/usr/lib64";
 
 /// Runs the hook of this name on the bundle `bundle` of `scratch`.
 fn hook(scratch: &Scratch, program: &str, args: &[&str]) -> Output {
+    hook_of(scratch, program, args, &json!({}))
+}
+
+/// The same for a container with `annotations`.
+fn hook_of(scratch: &Scratch, program: &str, args: &[&str], annotations: &Value) -> Output {
     let link = scratch.path("bin").join(program);
     fs::create_dir_all(scratch.path("bin")).unwrap();
     let _ = symlink(GPU_RUNC, &link);
     let mut command = Command::new(link);
     command.args(args).env_clear().current_dir(scratch.path("bundle"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let state =
-        json!({"ociVersion": "1.0.2", "id": "c", "status": "creating", "pid": 1, "bundle": scratch.path("bundle")});
+    let state = json!({"ociVersion": "1.0.2", "id": "c", "status": "creating", "pid": 1,
+                       "annotations": annotations, "bundle": scratch.path("bundle")});
     // One that fails early does not read it.
     let _ = child.stdin.take().unwrap().write_all(state.to_string().as_bytes());
     child.wait_with_output().unwrap()
@@ -60,6 +65,41 @@ fn the_names_of_vendors_hooks_are_answered_as_theirs() {
         assert!(output.stdout.is_empty());
     }
     assert_eq!(fs::read_link(scratch.path("bundle/rootfs/usr/lib/b")).unwrap(), Path::new("a"));
+}
+
+#[test]
+fn a_state_may_be_as_large_as_the_configuration_that_its_annotations_are_from() {
+    let scratch = bundle();
+    let args = ["create-symlinks", "--link", "a::/usr/lib/b"];
+    let large = hook_of(&scratch, "nvidia-cdi-hook", &args, &json!({ "a": "x".repeat(65 << 20) }));
+    assert!(large.status.success(), "{}", String::from_utf8_lossy(&large.stderr));
+    let larger = scratch.write("state.json", "");
+    fs::OpenOptions::new().write(true).open(&larger).unwrap().set_len((256 << 20) + 1).unwrap();
+    let args = [&args[..], &["--container-spec", larger.to_str().unwrap()]].concat();
+    let larger = hook(&scratch, "nvidia-cdi-hook", &args);
+    let stderr = String::from_utf8(larger.stderr).unwrap();
+    assert!(larger.status.code() == Some(1) && stderr.contains("larger than 256 MiB"), "{stderr}");
+}
+
+#[test]
+fn only_a_vendors_hook_fails_where_the_containers_root_is_not_found() {
+    let scratch = bundle();
+    for config in [None, Some("{"), Some(r#"{"root":{}}"#), Some(r#"{"root":{"path":"absent"}}"#)] {
+        match config {
+            None => fs::remove_file(scratch.path("bundle/config.json")).unwrap(),
+            Some(text) => drop(scratch.write("bundle/config.json", text)),
+        }
+        for (program, name, code) in [("gpu-runc-hook", "prepare", 0), ("nvidia-cdi-hook", "update-ldcache", 1)] {
+            let output = hook(&scratch, program, &[name, "--folder", "/usr/lib"]);
+            let stderr = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(
+                (output.status.code(), stderr.lines().count()),
+                (Some(code), 1),
+                "{program} {config:?}: {stderr}"
+            );
+            assert!(stderr.contains("bundle"), "{program} {config:?}: {stderr}");
+        }
+    }
 }
 
 #[test]
