@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat, stat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, getegid, geteuid, unlinkat};
 
@@ -64,35 +64,43 @@ impl ContainerRoot {
 
     /// The bytes of the plain file at `path`, at most so many.
     pub(super) fn read(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
-        let Some((file, stat)) = self.plain_file(path)? else { return Ok(None) };
+        let Some((file, length)) = self.plain_file(path)? else { return Ok(None) };
         let too_large = || self.failed("read", path, Errno::EFBIG);
-        let length = u64::try_from(stat.st_size).ok().filter(|length| *length <= most).ok_or_else(too_large)?;
-        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or_default() + 1);
-        let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
-        read.map_err(|cause| Error::io("read", &self.shown(path), cause))?;
+        let length = usize::try_from(length).ok().filter(|_| length <= most).ok_or_else(too_large)?;
+        let mut bytes = Vec::with_capacity(length + 1);
+        if let Some(file) = file {
+            let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
+            read.map_err(|cause| Error::io("read", &self.shown(path), cause))?;
+        }
         match u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
             true => Ok(Some(bytes)),
             false => Err(too_large()),
         }
     }
 
-    /// The plain file at `path`, to be read in pieces.
+    /// The plain file at `path`, to be read in pieces. None of an empty one.
     pub(super) fn pieces(&self, path: &Path) -> Result<Option<Pieces>> {
-        Ok(self.plain_file(path)?.map(|(file, _)| file.into()))
+        Ok(self.plain_file(path)?.and_then(|(file, _)| file).map(Pieces::from))
     }
 
-    fn plain_file(&self, path: &Path) -> Result<Option<(OwnedFd, FileStat)>> {
+    /// The plain file at `path`, and its length. One that is said to be empty is not opened, as are those of procfs.
+    fn plain_file(&self, path: &Path) -> Result<Option<(Option<OwnedFd>, u64)>> {
         let failed = |cause: Errno| self.failed("read", path, cause);
-        // A fifo would be waited for.
-        let file = match self.open_in(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+        // Not for reading: what is opened so reaches its driver, whose node may be any that an image's author likes, and one is
+        // enough to arm a watchdog.
+        let place = match self.open_in(path, OFlag::O_PATH) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-            file => file.map_err(failed)?,
+            place => place.map_err(failed)?,
         };
-        let stat = fstat(&file).map_err(failed)?;
-        match kind(&stat) {
-            SFlag::S_IFREG => Ok(Some((file, stat))),
-            _ => Err(failed(Errno::EINVAL)),
+        let stat = fstat(&place).map_err(failed)?;
+        if kind(&stat) != SFlag::S_IFREG {
+            return Err(Error::io("read", &self.shown(path), std::io::Error::other("it is no plain file")));
         }
+        let length = u64::try_from(stat.st_size).unwrap_or_default();
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+        let open = || openat2(AT_FDCWD, link_of(&place).as_str(), OpenHow::new().flags(flags)).map_err(failed);
+        let file = (length > 0).then(open).transpose()?;
+        Ok(Some((file, length)))
     }
 
     /// Those names in the folder at `path` that `keep` wants. An error where these are more than any image has.
@@ -120,7 +128,7 @@ impl ContainerRoot {
             match kind(&fstat(&handle)?) {
                 // What it was opened for does not allow a change through the handle itself.
                 SFlag::S_IFREG | SFlag::S_IFDIR => {
-                    fchmodat(nix::fcntl::AT_FDCWD, link_of(&handle).as_str(), mode, FchmodatFlags::FollowSymlink)
+                    fchmodat(AT_FDCWD, link_of(&handle).as_str(), mode, FchmodatFlags::FollowSymlink)
                 }
                 _ => Err(Errno::EINVAL),
             }
@@ -237,7 +245,7 @@ pub(super) fn split(path: &Path) -> Option<(&Path, &str)> {
 #[allow(clippy::disallowed_methods, reason = "makes the roots that are attacked")]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 
     use super::*;
 
@@ -268,6 +276,50 @@ mod tests {
         );
         assert_eq!(root.read(Path::new("/absent"), 1).unwrap(), None);
         assert!(root.read(Path::new("/a"), 1).is_err() && root.read(Path::new("/a/b/c.conf"), 0).is_err());
+    }
+
+    #[test]
+    fn nothing_but_a_plain_file_is_opened_for_reading() {
+        let (scratch, root) = attacked();
+        let at = |name: &str| scratch.path().join("root").join(name);
+        nix::unistd::mkfifo(&at("fifo"), FOR_ALL).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        fs::create_dir(at("folder")).unwrap();
+        let mut kinds = vec!["fifo", "socket", "folder"];
+        // Numbers that no driver has: an attempt to open one is another error.
+        for (name, kind) in [("characters", SFlag::S_IFCHR), ("blocks", SFlag::S_IFBLK)] {
+            let made = nix::sys::stat::mknod(&at(name), kind, FOR_ALL, nix::sys::stat::makedev(240, 0xfffff));
+            kinds.extend(made.is_ok().then_some(name));
+        }
+        // Whoever opens the fifo for writing waits for a reader, be it there for a moment only.
+        let (waits, is_over) = (std::sync::Barrier::new(2), std::sync::atomic::AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| {
+                waits.wait();
+                let _fifo = fs::OpenOptions::new().write(true).open(at("fifo")).unwrap();
+                is_over.load(std::sync::atomic::Ordering::SeqCst)
+            });
+            waits.wait();
+            std::thread::sleep(std::time::Duration::from_millis(200));
+            for name in kinds {
+                let path = Path::new("/").join(name);
+                for error in [root.read(&path, 9).map(drop), root.pieces(&path).map(drop)].map(Result::unwrap_err) {
+                    let expected = format!("cannot read {}: it is no plain file", at(name).display());
+                    assert_eq!(error.to_string(), expected);
+                }
+            }
+            is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+            let _reader = fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(at("fifo")).unwrap();
+            assert!(writer.join().unwrap(), "the fifo was opened");
+        });
+    }
+
+    #[test]
+    fn what_is_said_to_be_empty_is_not_opened() {
+        let root = ContainerRoot::open(Path::new("/proc"), "c").unwrap();
+        // Of procfs is every file: a reader of this one would take the kernel's messages from the system's log.
+        assert_eq!(root.read(Path::new("/kmsg"), 9).unwrap(), Some(Vec::new()));
+        assert!(root.pieces(Path::new("/kmsg")).unwrap().is_none());
     }
 
     #[test]

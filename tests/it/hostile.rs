@@ -122,7 +122,7 @@ fn a_root_that_means_harm_reaches_nothing_outside() {
         return;
     }
     type Attack = (&'static str, fn(&Path, &Path));
-    let attacks: [Attack; 12] = [
+    let attacks: [Attack; 13] = [
         ("links to the outside in place of folders", |root, outside| {
             for name in ["etc", "usr"] {
                 fs::remove_dir(root.join(name)).unwrap();
@@ -144,6 +144,13 @@ fn a_root_that_means_harm_reaches_nothing_outside() {
             let kind = nix::sys::stat::SFlag::S_IFCHR;
             let number = nix::sys::stat::makedev(5, 0);
             nix::sys::stat::mknod(&root.join("etc/ld.so.cache"), kind, nix::sys::stat::Mode::S_IRWXU, number).unwrap();
+        }),
+        ("disks that no driver has in place of the cache and of the image's library", |root, _| {
+            fs::create_dir_all(root.join("usr/local/cuda/compat")).unwrap();
+            for name in ["etc/ld.so.cache", "usr/local/cuda/compat/libcuda.so.575.57.08"] {
+                let (kind, mode) = (nix::sys::stat::SFlag::S_IFBLK, nix::sys::stat::Mode::S_IRWXU);
+                nix::sys::stat::mknod(&root.join(name), kind, mode, nix::sys::stat::makedev(240, 0xfffff)).unwrap();
+            }
         }),
         ("a gigabyte of nothing as the image's library", |root, _| {
             fs::create_dir_all(root.join("usr/local/cuda/compat")).unwrap();
