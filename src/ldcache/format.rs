@@ -39,7 +39,12 @@ impl<'a> Cache<'a> {
             for (tag, content) in extension_of(bytes, extension)? {
                 match tag {
                     HWCAPS => {
-                        names = content.chunks_exact(4).map(|at| text(bytes, number(at, 0)?)).collect::<Option<_>>()?;
+                        let mut left = bytes.len();
+                        for at in content.chunks_exact(4) {
+                            let name = text(bytes, number(at, 0)?)?;
+                            left = left.checked_sub(name.len())?;
+                            names.push(name);
+                        }
                     }
                     _ => sections.push((tag, content.into())),
                 }
@@ -250,6 +255,19 @@ mod tests {
         assert_eq!(Cache::parse(&bytes).map(|cache| cache.libraries.len()), Some(2));
         bytes[20..24].copy_from_slice(&1001_u32.to_le_bytes());
         assert_eq!(Cache::parse(&bytes), None);
+
+        // One name of a processor again and again.
+        let named = format!("x86-64-{}", "v".repeat(4000));
+        let processors = || Processors::Named(Cow::Owned(named.clone()));
+        let libraries = vec![super::super::Library { processors: processors(), ..library("liba.so.1") }];
+        let few = Cache { libraries, sections: vec![] }.to_bytes();
+        for (times, is_cache) in [(2, true), (1000, false)] {
+            let mut bytes = few.clone();
+            let (extension, place) = (few.len() - 28, few[few.len() - 4..].repeat(times - 1));
+            bytes[extension + 20..][..4].copy_from_slice(&u32::try_from(times * 4).unwrap().to_le_bytes());
+            bytes.extend(place);
+            assert_eq!(Cache::parse(&bytes).is_some(), is_cache, "{times}");
+        }
 
         let section = (7, Cow::Owned(vec![0; 1000]));
         let bytes = Cache { libraries: vec![], sections: vec![section; 3] }.to_bytes();

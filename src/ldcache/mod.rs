@@ -7,6 +7,7 @@ pub mod names;
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a cache says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,7 +32,7 @@ pub struct Library<'a> {
 }
 
 /// Which processors a library is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Processors<'a> {
     /// Those with these capabilities; 0 for all.
     Bits(u64),
@@ -47,7 +48,12 @@ impl<'a> Library<'a> {
 
     /// Whether both are for the same programs, by name, machine and processor.
     fn is_alike(&self, other: &Library<'_>) -> bool {
-        (&self.name, self.flags, &self.processors) == (&other.name, other.flags, &other.processors)
+        self.programs() == other.programs()
+    }
+
+    /// What the programs that it is for have in common.
+    fn programs(&self) -> (&str, u32, &Processors<'a>) {
+        (&self.name, self.flags, &self.processors)
     }
 
     /// Whether it is for 64-bit programs of x86 or ARM.
@@ -71,11 +77,14 @@ impl<'a> Cache<'a> {
     /// Adds libraries in front of those of the same name that are there, in the order in which the linker searches. Whether
     /// anything is new.
     pub fn merge(&mut self, new: Vec<Library<'a>>) -> bool {
-        let is_found = |(index, library): (usize, &Library<'a>)| {
-            let before = new.iter().take(index).filter(|other| library.is_alike(other)).count();
-            self.finds(library, before)
-        };
-        if new.iter().enumerate().all(is_found) {
+        // Both may have as many libraries as an image likes: none is held against all others.
+        let mut alike: BTreeMap<_, usize> = BTreeMap::new();
+        let mut with_count = new.iter().map(|library| {
+            let count = alike.entry(library.programs()).or_default();
+            *count += 1;
+            (library, *count - 1)
+        });
+        if with_count.all(|(library, before)| self.finds(library, before)) {
             return false;
         }
         // Those that are there already get another place.
@@ -84,7 +93,7 @@ impl<'a> Cache<'a> {
             let mut neighbours = self.libraries.iter().skip(same_name).take_while(|other| other.name == library.name);
             neighbours.position(|other| other == library).map(|at| same_name + at)
         };
-        let moved: Vec<usize> = new.iter().filter_map(is_there).collect();
+        let moved: BTreeSet<usize> = new.iter().filter_map(is_there).collect();
         let place =
             |library: &Library<'a>| self.libraries.partition_point(|other| in_search_order(other, library).is_lt());
         let mut placed: Vec<(usize, Library<'a>)> = new.into_iter().map(|library| (place(&library), library)).collect();

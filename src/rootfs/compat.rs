@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::linker::MOST_LIBRARIES;
 use super::root::ContainerRoot;
 use super::work::Versions;
 use crate::elf;
@@ -25,7 +26,8 @@ struct Note {
 pub(super) fn folder(root: &ContainerRoot, rule: &Compat, versions: &Versions) -> Result<Option<PathBuf>> {
     let folder = if versions.folder.is_empty() { rule.folder } else { &versions.folder };
     let Some(folder) = root.real(Path::new(folder)) else { return Ok(None) };
-    let Some(names) = root.names(&folder, |name| name.starts_with(rule.library))? else { return Ok(None) };
+    let is_it = |name: &str| name.starts_with(rule.library);
+    let Some(names) = root.names(&folder, MOST_LIBRARIES, is_it)? else { return Ok(None) };
     let version =
         |name: &str| name.strip_prefix(rule.library).filter(|version| version.contains('.')).map(str::to_owned);
     let found: Vec<String> = names.iter().filter_map(|(name, _)| version(name)).collect();

@@ -29,6 +29,11 @@ const GLIBC: [&str; 4] =
     ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2", "/lib64/ld-linux-aarch64.so.1"];
 const MUSL: [&str; 2] = ["/lib/ld-musl-x86_64.so.1", "/lib/ld-musl-aarch64.so.1"];
 
+/// The most libraries that are taken of a folder that an image's author chooses, where real ones have ten.
+pub(super) const MOST_LIBRARIES: usize = 256;
+/// The most libraries of a folder in which the driver's are beside a system's.
+pub(super) const MOST_OF_A_SYSTEM: usize = 1 << 16;
+
 /// Stands in the drop-in before each folder of [`Libraries::newer`].
 const NEWER: &str = "# of the image, and newer than the machine's";
 
@@ -96,7 +101,7 @@ pub(super) fn kept(root: &ContainerRoot) -> Result<Vec<Library<'static>>> {
     let text = root.read(Path::new(DROP_IN), LARGEST)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     match text.lines().skip_while(|line| *line != NEWER).nth(1) {
-        Some(folder) => in_folder(root, Path::new(folder)),
+        Some(folder) => in_folder(root, Path::new(folder), MOST_LIBRARIES),
         None => Ok(Vec::new()),
     }
 }
@@ -138,10 +143,11 @@ pub(super) fn shown<'a>(mounts: &'a [Mount], links: &'a [Link]) -> Result<Vec<Li
 }
 
 /// The libraries in the folder `folder` of the root, under the names that they themselves say, as `ldconfig` lists them. Links
-/// under these names are made where there are none.
-pub(super) fn in_folder(root: &ContainerRoot, folder: &Path) -> Result<Vec<Library<'static>>> {
+/// under these names are made where there are none. An error where they are more than `most`.
+pub(super) fn in_folder(root: &ContainerRoot, folder: &Path, most: usize) -> Result<Vec<Library<'static>>> {
     let Some(folder) = root.real(folder) else { return Ok(Vec::new()) };
-    let Some(found) = root.names(&folder, |name| names::library(name).is_some())? else { return Ok(Vec::new()) };
+    let is_library = |name: &str| names::library(name).is_some();
+    let Some(found) = root.names(&folder, most, is_library)? else { return Ok(Vec::new()) };
     let mut own: Vec<&str> = found.iter().map(|(name, _)| name).collect();
     // Of two files of one name the later counts, where no link tells.
     own.sort_unstable();
@@ -158,7 +164,8 @@ pub(super) fn in_folder(root: &ContainerRoot, folder: &Path) -> Result<Vec<Libra
     let at = folder.to_string_lossy();
     let mut libraries = Vec::new();
     for (name, (file, flags)) in by_name {
-        let is_there = own.contains(&name.as_str()) || held.link(&name, file, super::folder::Over::Nothing).is_ok();
+        let is_there =
+            own.binary_search(&name.as_str()).is_ok() || held.link(&name, file, super::folder::Over::Nothing).is_ok();
         let file = if is_there { name.as_str() } else { file };
         let path = joined(&at, file);
         libraries.push(Library::new(flags, name, path));

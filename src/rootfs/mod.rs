@@ -100,7 +100,12 @@ pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
         note(link_in(root, link), Need::Asked);
     }
     if !work.folders.is_empty() || work.compat.is_some() {
-        note(add_folders(root, work), Need::Asked);
+        // Those of the hook that was to look for them, where this one is not.
+        let found = if work.compat.is_some() { newer(root, work) } else { linker::kept(root) };
+        let (newer, error) = found.map_or_else(|error| (Vec::new(), Err(error)), |newer| (newer, Ok(())));
+        // An image that has too many of them is used as if it had none.
+        note(error, Need::Spared);
+        note(add_folders(root, work, newer), Need::Asked);
     }
     for (mode, path) in &work.modes {
         // A folder that is not there, or is a mount of somebody else's, is used as it is: so have the vendor's hooks it.
@@ -113,13 +118,11 @@ pub fn perform(root: &ContainerRoot, work: &Work) -> Vec<(String, Need)> {
     wrong
 }
 
-/// Has the linker find the libraries in the folders of `work`, after the image's newer ones: those of the hook that was to look for
-/// them, where this one is not.
-fn add_folders(root: &ContainerRoot, work: &Work) -> Result<()> {
-    let newer = if work.compat.is_some() { newer(root, work)? } else { linker::kept(root)? };
+/// Has the linker find the libraries in the folders of `work`, after the image's newer ones.
+fn add_folders(root: &ContainerRoot, work: &Work, newer: Vec<Library<'_>>) -> Result<()> {
     let mut driver = Vec::new();
     for folder in &work.folders {
-        driver.extend(linker::in_folder(root, Path::new(folder))?);
+        driver.extend(linker::in_folder(root, Path::new(folder), linker::MOST_OF_A_SYSTEM)?);
     }
     linker::add(root, Libraries { newer, driver }).map(drop)
 }
@@ -199,8 +202,11 @@ fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hid
         prepared.hook.compat.clone_from(&work.compat);
         return;
     }
-    let added = newer(root, work).and_then(|newer| linker::add(root, Libraries { newer, driver: shown }));
-    match added {
+    let newer = newer(root, work).unwrap_or_else(|error| {
+        prepared.notes.push(format!("the image's own libraries are left out: {error}"));
+        Vec::new()
+    });
+    match linker::add(root, Libraries { newer, driver: shown }) {
         Ok(note) => prepared.notes.extend(note),
         Err(error) => prepared.notes.push(unfound(&error)),
     }
@@ -210,7 +216,7 @@ fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hid
 fn newer(root: &ContainerRoot, work: &Work) -> Result<Vec<Library<'static>>> {
     let (Some(driver), Some(versions)) = (work.driver, &work.compat) else { return Ok(Vec::new()) };
     match compat::folder(root, &driver.compat, versions)? {
-        Some(folder) => linker::in_folder(root, &folder),
+        Some(folder) => linker::in_folder(root, &folder, linker::MOST_LIBRARIES),
         None => Ok(Vec::new()),
     }
 }
@@ -232,7 +238,7 @@ fn tell(root: &ContainerRoot, profile: &Profile, nodes: &[DeviceNode]) -> Result
 /// The nodes that `profile` counts, as they are in the root.
 fn nodes_in(root: &ContainerRoot, profile: &Profile) -> Result<Vec<DeviceNode>> {
     let Some((folder, _)) = profile.nodes.rsplit_once('/') else { return Ok(Vec::new()) };
-    let names = root.names(Path::new(folder), |_| true)?.unwrap_or_default();
+    let names = root.names(Path::new(folder), 1 << 16, |_| true)?.unwrap_or_default();
     let node = |name: &str| DeviceNode { path: format!("{folder}/{name}"), ..DeviceNode::default() };
     Ok(names.iter().map(|(name, _)| node(name)).collect())
 }

@@ -103,14 +103,19 @@ impl ContainerRoot {
         Ok(Some((file, length)))
     }
 
-    /// Those names in the folder at `path` that `keep` wants. An error where these are more than any image has.
-    pub(super) fn names(&self, path: &Path, keep: impl Fn(&str) -> bool) -> Result<Option<Names>> {
-        const MOST: usize = 1 << 16;
-        let failed = |cause: Errno| self.failed("list", path, cause);
+    /// Those names in the folder at `path` that `keep` wants. An error where these are more than `most`.
+    pub(super) fn names(&self, path: &Path, most: usize, keep: impl Fn(&str) -> bool) -> Result<Option<Names>> {
+        let failed = |cause: Errno| match cause {
+            Errno::EFBIG => {
+                let cause = std::io::Error::other(format!("it has more than {most} entries of the kind"));
+                Error::io("list", &self.shown(path), cause)
+            }
+            cause => self.failed("list", path, cause),
+        };
         match self.open_in(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
             folder => {
-                folder.and_then(|folder| Names::read(&folder, MOST, |name, _| keep(name))).map(Some).map_err(failed)
+                folder.and_then(|folder| Names::read(&folder, most, |name, _| keep(name))).map(Some).map_err(failed)
             }
         }
     }
@@ -331,7 +336,7 @@ mod tests {
             assert_eq!(root.place(Path::new(path)).unwrap().is_some(), is_place, "{path}");
         }
         for (path, count) in [("/absent", None), ("/etc/fifo", None), ("/etc", Some(1))] {
-            let names = root.names(Path::new(path), |_| true).unwrap();
+            let names = root.names(Path::new(path), 9, |_| true).unwrap();
             assert_eq!(names.map(|names| names.iter().count()), count, "{path}");
         }
         let error = root.set_mode(Path::new("/etc/fifo"), FOR_ALL).unwrap_err().to_string();

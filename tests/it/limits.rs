@@ -2,10 +2,11 @@
 //!
 //! A debug build gets ten times what it takes. `ulimit` ends what goes beyond: by a signal, which no row expects.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::process::{Command, Output};
 
 use gpu_runc::ldcache::{Cache, Library, Processors};
+use serde_json::json;
 
 use crate::scratch::Scratch;
 
@@ -218,4 +219,74 @@ fn a_cache_of_an_image_costs_no_more_than_it_is_large() {
     let read = Cache::parse(&bytes).unwrap();
     assert_eq!(read.to_bytes(), bytes);
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
+}
+
+/// As many as a folder may have, of which one for one is new: to hold each against all takes minutes.
+#[test]
+fn libraries_by_the_thousand_are_added_as_fast_as_few() {
+    const MANY: usize = 65_000;
+    // Of this thread alone, however busy the machine is; the first number is in nanoseconds.
+    let spent = || fs::read_to_string("/proc/thread-self/schedstat").unwrap().split(' ').next().unwrap().parse::<u64>();
+    let begun = spent().unwrap();
+    let libraries = |folder: &str| -> Vec<Library<'static>> {
+        let named = |number: usize| (format!("lib{number}.so.1"), format!("/{folder}/lib{number}.so.1"));
+        (0..MANY).map(named).map(|(name, path)| Library::new(0x0303, name, path)).collect()
+    };
+    let mut cache = Cache::default();
+    assert!(cache.merge(libraries("a")) && cache.libraries.len() == MANY);
+    assert!(!cache.merge(libraries("a")), "once more changes nothing");
+    assert!(cache.merge([libraries("b"), libraries("a")].concat()) && cache.libraries.len() == 2 * MANY);
+    let seconds = (spent().unwrap() - begun) / 1_000_000_000;
+    assert!(seconds < 20, "{seconds}");
+}
+
+/// The smallest library of 64 bits that has a name, with room for more.
+fn library(name: &str) -> Vec<u8> {
+    let word = |number: u64| number.to_le_bytes();
+    let mut bytes = [&b"\x7fELF\x02\x01"[..], &[0; 58]].concat();
+    bytes[32] = 64;
+    bytes[54..58].copy_from_slice(&[56, 0, 2, 0]);
+    // A segment that is loaded, the dynamic one, and in it where the texts are and which of them is the name.
+    for [kind, offset, size] in [[1, 0, 4096], [2, 176, 48]] {
+        bytes.extend([kind, offset, offset, 0, size, size, 0].map(word).concat());
+    }
+    bytes.extend([5, 224, 14, 1, 0, 0].map(word).concat());
+    bytes.extend([&[0], name.as_bytes(), &[0; 300]].concat());
+    bytes
+}
+
+#[test]
+fn an_images_folder_of_libraries_costs_no_more_than_a_real_one() {
+    for (count, is_taken) in [(200, true), (20_000, false)] {
+        let scratch = machine();
+        let from = scratch.write("driver/libcuda.so.550.54.15", "a library");
+        let hook = json!({"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook", "args": ["nvidia-cdi-hook", "enable-cuda-compat", "--host-driver-version=550.54.15"]});
+        let mount =
+            json!({"hostPath": from, "containerPath": "/usr/lib64/libcuda.so.550.54.15", "options": ["ro", "rbind"]});
+        let edits = json!({"mounts": [mount], "hooks": [hook]});
+        let device = json!({"name": "0", "containerEdits": {"env": ["GOT=it"]}});
+        let spec =
+            json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [device], "containerEdits": edits});
+        scratch.write("cdi/nvidia.json", &spec.to_string());
+        let log = scratch.text("log");
+        scratch
+            .write("gpu-runc.toml", &scratch.read("gpu-runc.toml").replace("[log]", &format!("[log]\nfile = {log:?}")));
+        scratch.write("config.json", r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"rootfs"}}"#);
+        scratch.write("rootfs/lib64/ld-linux-x86-64.so.2", "");
+        let compat = scratch.path("rootfs/usr/local/cuda/compat");
+        fs::create_dir_all(&compat).unwrap();
+        fs::write(compat.join("libcuda.so.999.1"), library("libcuda.so.1")).unwrap();
+        for number in 0..count {
+            fs::write(compat.join(format!("lib{number:040}.so.1")), library(&format!("libx{number}.so.1"))).unwrap();
+        }
+        let output = limited(&scratch, 100, GPU_RUNC, &["create", "c"]);
+        assert!(output.status.success() && scratch.read("config.json").contains("GOT=it"), "{output:?}");
+        let bytes = fs::read(scratch.path("rootfs/etc/ld.so.cache")).unwrap();
+        let found = Cache::parse(&bytes).unwrap().libraries;
+        let of_image = found.iter().filter(|library| library.path.starts_with("/usr/local/cuda/compat/")).count();
+        assert_eq!(of_image, if is_taken { count + 1 } else { 0 }, "{count}");
+        assert!(found.iter().any(|library| library.path.starts_with("/usr/lib64/")), "{count}: {found:?}");
+        let said = scratch.read("log");
+        assert_eq!(said.contains("it has more than 256 entries of the kind"), !is_taken, "{count}: {said}");
+    }
 }
