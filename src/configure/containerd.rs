@@ -6,8 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::document::{Document, block, with_block, without_block};
+use super::document::{Document, block_lines, blocks, with_block};
 use super::inherited::{Inherited, inherited};
+use super::shared::{self, Block};
 use super::{File, OURS, Plan, Runtime, own};
 use crate::error::{Error, Result};
 use crate::host::pattern::Pattern;
@@ -16,8 +17,6 @@ use crate::oci::json::quoted;
 /// The CRI plugin's names: of file versions 3 and later, 2, and 1.
 pub(super) const PLUGINS: [&str; 3] = ["io.containerd.cri.v1.runtime", "io.containerd.grpc.v1.cri", "cri"];
 pub(super) const DEFAULT: &str = "default_runtime_name";
-/// Why runc is named beside ours.
-const RUNC_TOO: &str = "# containerd 1.x has a runc of its own only as long as its file names no runtime at all.\n";
 
 /// What containerd says of itself; nothing where it cannot be asked.
 #[derive(Debug, Clone, Default)]
@@ -35,7 +34,7 @@ pub(super) fn drop_in_name(name: &str) -> String {
 
 /// Where our drop-in is, or would be: in the first folder that the root file takes it from.
 pub(super) fn drop_in(root: &File, name: &str) -> Result<PathBuf> {
-    let text = without_block(root.text(), name);
+    let text = shared::bare(root.text());
     let document = Document::parse(&root.path, &text)?;
     let folder = root.path.parent().unwrap_or(Path::new("/"));
     let file = drop_in_name(name);
@@ -51,7 +50,7 @@ pub(super) fn drop_in(root: &File, name: &str) -> Result<PathBuf> {
 /// Decides what the root file and our drop-in become.
 pub(super) fn plan(root: &File, drop_in: &File, said: &Said, name: &str, runtime: Option<&Runtime>) -> Result<Plan> {
     // What a person adds may be what our block says already: taken out, it is put in anew or stays out.
-    let version = Document::parse(&root.path, &without_block(root.text(), name))?.integer(&["version"])?;
+    let version = Document::parse(&root.path, &shared::bare(root.text()))?.integer(&["version"])?;
     let Some(runtime) = runtime else {
         // First nothing imports it, then it goes.
         let bare = root.text.as_ref().map(|_| without(root, drop_in, name)).transpose()?;
@@ -61,23 +60,27 @@ pub(super) fn plan(root: &File, drop_in: &File, said: &Said, name: &str, runtime
     let is_two = said.major.is_some_and(|major| major >= 2) || version.is_some_and(|version| version >= 3);
     let is_default = runtime.is_default || is_default(root, name)? || is_default(drop_in, name)?;
     let runtime = Runtime { is_default, ..runtime.clone() };
-    let base = if root.text.is_none() { made(if is_two { 3 } else { 2 }) } else { without_runtime(root, name)? };
+    let made = made(if is_two { 3 } else { 2 });
     let inherited = inherited(&[said.effective.as_deref(), root.text.as_deref()], name);
     let drop_in_version = if root.text.is_none() { Some(3) } else { version.filter(|version| *version >= 2) };
     let plan = if let Some(version) = drop_in_version.filter(|_| is_two) {
+        let base = if root.text.is_none() { made } else { without_runtime(root, name)? };
         let root_after = with_import(root, &base, drop_in)?;
         let text =
             format!("{OURS}version = {}\n\n{}", version.min(3), tables(plugin(version), &runtime, &inherited, true)?);
-        Plan::of([own(drop_in, Some(text))?, root.becomes(Some(root_after))])
+        Plan::of([own(drop_in, Some(text))?, root.becomes(Some(root_after))]).with(disabled(root, &base)?)
     } else {
         let plugin = match version {
             None | Some(0 | 1) if root.text.is_some() => "cri",
             _ => plugin(2),
         };
+        let is_forgotten = runtime.is_default;
+        let base = if root.text.is_none() { made } else { without_own(root, &[plugin], name, is_forgotten)? };
         // A drop-in of ours would take the whole section's place; one is left from a containerd 2.x at most.
         Plan::of([root.becomes(Some(in_place(root, &base, plugin, &runtime, &inherited)?)), own(drop_in, None)?])
+            .with(disabled(root, &base)?)
     };
-    Ok(plan.with(disabled(root, &base)?))
+    Ok(plan)
 }
 
 /// A root file that was not there.
@@ -90,11 +93,21 @@ pub(super) fn plugin(version: u64) -> &'static str {
     if version >= 3 { "io.containerd.cri.v1.runtime" } else { "io.containerd.grpc.v1.cri" }
 }
 
-/// The root file's text without our tables and values.
+/// The root file's text without the tables and values of `name`.
 fn without_runtime(root: &File, name: &str) -> Result<String> {
-    let mut text = without_block(root.text(), name);
+    Ok(shared::taken_out(&without_own(root, &PLUGINS, name, true)?, name))
+}
+
+/// The same, but that its block stays where it is, with what it says for all of ours. What replaced it as the default may give it
+/// back, unless it `is_forgotten`.
+fn without_own(root: &File, plugins: &[&str], name: &str, is_forgotten: bool) -> Result<String> {
+    let mut text = shared::emptied(&shared::settled(&root.path, root.text())?, name, plugins);
     for plugin in PLUGINS {
-        text = Document::parse(&root.path, &text)?.without_string(&["plugins", plugin, "containerd"], DEFAULT, name);
+        let table = ["plugins", plugin, "containerd"];
+        text = Document::parse(&root.path, &text)?.without_string(&table, DEFAULT, name);
+        if is_forgotten {
+            text = Document::parse(&root.path, &text)?.without_replaced(&table, DEFAULT, name);
+        }
     }
     Ok(text)
 }
@@ -118,9 +131,11 @@ fn without(root: &File, drop_in: &File, name: &str) -> Result<String> {
 
 /// Whether `file` makes the runtime the default, by our block or by another line.
 fn is_default(file: &File, name: &str) -> Result<bool> {
-    let (ours, others) = (block(file.text(), name).unwrap_or_default(), without_block(file.text(), name));
-    for text in [ours, &others] {
-        let document = Document::parse(&file.path, text)?;
+    let text = file.text();
+    let bare = shared::bare(text);
+    // Each for itself: what a person added may be what a block says already.
+    for part in blocks(text).into_iter().filter_map(|block| block_lines(text, block)).chain([bare.as_str()]) {
+        let document = Document::parse(&file.path, part)?;
         if PLUGINS.iter().any(|plugin| document.string(&["plugins", plugin, "containerd", DEFAULT]) == Some(name)) {
             return Ok(true);
         }
@@ -148,7 +163,7 @@ pub(super) fn is_imported(document: &Document<'_>, folder: &Path, path: &Path) -
     Ok(document.strings(&["imports"])?.into_iter().any(|(import, _)| matches(import)))
 }
 
-/// The root file with the runtime in it. What is ours stays where it is when it is as it should be.
+/// The root file with the runtime in it. A block of ours that is there stays where it is.
 fn in_place(root: &File, base: &str, plugin: &str, runtime: &Runtime, inherited: &Inherited) -> Result<String> {
     let document = Document::parse(&root.path, base)?;
     if let Some(found) = document.get(&["plugins", plugin, "containerd", "runtimes", &runtime.name]) {
@@ -164,25 +179,25 @@ fn in_place(root: &File, base: &str, plugin: &str, runtime: &Runtime, inherited:
         false => Some(base.to_owned()),
     };
     let has_own_table = with_default.is_none();
+    let text = with_default.unwrap_or_else(|| base.to_owned());
+    let bare = shared::bare(&text);
+    let runtimes = [&table[..], &["runtimes"]].concat();
+    let has_runc = document.table(&[&runtimes[..], &["runc"]].concat()).is_some()
+        || Document::parse(&root.path, &bare)?.table(&runtimes).is_some();
+    let runc = if has_runc { String::new() } else { shared::runc(plugin) + "\n" };
     let lines = tables(plugin, runtime, inherited, has_own_table)?;
-    let lines = match document.table(&[&table[..], &["runtimes"]].concat()) {
-        Some(_) => lines,
-        None => {
-            format!("{RUNC_TOO}[{}.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\n{lines}", header(plugin))
-        }
-    };
-    let after = with_block(&with_default.unwrap_or_else(|| base.to_owned()), &runtime.name, &lines);
+    let said = shared::split(&text, &runtime.name, plugin);
+    let kept = Block { runc: if said.runc.is_empty() { &runc } else { said.runc }, ..said }.lines();
+    let gap = if kept.is_empty() { "" } else { "\n" };
+    let after = with_block(&text, &runtime.name, &format!("{kept}{gap}{lines}"));
     if let Err(cause) = Document::parse(&root.path, &after) {
-        let by_hand = format!("its tables cannot be added to, nothing was changed; add this by hand:\n{lines}");
+        let by_hand = format!("its tables cannot be added to, nothing was changed; add this by hand:\n{runc}{lines}");
         return Err(match cause {
             Error::Config { path, line, .. } => Error::Config { path, line, message: by_hand },
             other => other,
         });
     }
-    let (name, before) = (&runtime.name, root.text());
-    let is_same =
-        block(before, name) == block(&after, name) && without_block(before, name) == without_block(&after, name);
-    Ok(if is_same { before.to_owned() } else { after })
+    Ok(after)
 }
 
 /// The runtime as tables of TOML; with the default in a table of its own if `names_default`.
@@ -203,7 +218,7 @@ pub(super) fn tables(plugin: &str, runtime: &Runtime, inherited: &Inherited, nam
 }
 
 /// The path of the table that runtimes are below, as a header has it.
-fn header(plugin: &str) -> String {
+pub(super) fn header(plugin: &str) -> String {
     if plugin == "cri" { "plugins.cri.containerd".to_owned() } else { format!("plugins.\"{plugin}\".containerd") }
 }
 
@@ -336,10 +351,7 @@ mod tests {
         let before = files(Some("version = 2\n"));
         let one = planned(&before, 1, Some(&runtime(true))).unwrap();
         let two = planned(&one, 2, Some(&runtime(false))).unwrap();
-        assert!(
-            block(two[0].text(), "gpu-runc").is_none() && two[1].text().contains("default_runtime_name"),
-            "{two:?}"
-        );
+        assert!(blocks(two[0].text()).is_empty() && two[1].text().contains("default_runtime_name"), "{two:?}");
         assert_eq!(planned(&two, 2, None).unwrap(), before);
     }
 

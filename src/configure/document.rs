@@ -15,6 +15,9 @@ use crate::oci::json::quoted;
 const ADDED: &str = " # added by gpu-ctk";
 /// Marks a value that is ours, in place of the one that follows the mark.
 const WAS: &str = " # set by gpu-ctk, was ";
+/// Around the name in the line that begins a block.
+const FIRST: &str = "# >>> ";
+const BY: &str = ": added by gpu-ctk runtime configure";
 
 /// A parsed file with its text.
 #[derive(Debug)]
@@ -122,6 +125,21 @@ impl<'a> Document<'a> {
         self.without_line(span)
     }
 
+    /// The text in which nothing that [`Self::with_string`] put under `key` will give `value` back: what it took the place of is given
+    /// back in its stead.
+    pub(super) fn without_replaced(&self, keys: &[&str], key: &str, value: &str) -> String {
+        let Some(span) = self.get(&[keys, &[key]].concat()).map(Spanned::span) else { return self.text.to_owned() };
+        let (mut at, value) = (span.end, quoted(value));
+        while let Some(was) = self.text.get(at..).and_then(|rest| rest.strip_prefix(WAS)).and_then(literal) {
+            let end = at + WAS.len() + was.len();
+            if was == value {
+                return spliced(self.text, at..end, "");
+            }
+            at = end;
+        }
+        self.text.to_owned()
+    }
+
     /// The text without the marked line that `span` is on; all of it if that line is not marked.
     fn without_line(&self, span: Range<usize>) -> String {
         let rest = self.text.get(span.end..).unwrap_or_default();
@@ -172,6 +190,11 @@ impl<'a> Document<'a> {
         spliced(self.text, range, "")
     }
 
+    /// Whether the table at `keys` has a header of its own.
+    pub(super) fn has_header(&self, keys: &[&str]) -> bool {
+        self.get(keys).is_some_and(|table| self.is_header(&table.span()))
+    }
+
     fn is_header(&self, span: &Range<usize>) -> bool {
         self.text.get(span.clone()).is_some_and(|written| written.starts_with('['))
     }
@@ -202,6 +225,23 @@ pub(super) fn block<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.get(find(text, name)?)
 }
 
+/// What is in the marked block of `name`, with the newline that ends it.
+pub(super) fn block_lines<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (first, last) = marks(name);
+    block(text, name)?.strip_prefix(&first)?.strip_suffix(last.trim_start())
+}
+
+/// The names of all marked blocks, in their order.
+pub(super) fn blocks(text: &str) -> Vec<&str> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in text.lines().filter_map(|line| line.strip_prefix(FIRST)?.strip_suffix(BY)) {
+        if find(text, name).is_some() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
 fn find(text: &str, name: &str) -> Option<Range<usize>> {
     let (first, last) = marks(name);
     // The last: half a block, which somebody left above, has no end of its own.
@@ -214,12 +254,15 @@ fn find(text: &str, name: &str) -> Option<Range<usize>> {
 }
 
 fn marks(name: &str) -> (String, String) {
-    (format!("# >>> {name}: added by gpu-ctk runtime configure\n"), format!("\n# <<< {name}"))
+    (format!("{FIRST}{name}{BY}\n"), format!("\n# <<< {name}"))
 }
 
-/// `text` with `lines` as the marked block of `name` at its end.
+/// `text` with `lines` as the marked block of `name`: where there is one, else at its end.
 pub(super) fn with_block(text: &str, name: &str, lines: &str) -> String {
     let (first, last) = marks(name);
+    if let Some(range) = find(text, name) {
+        return spliced(text, range, &format!("{first}{}{last}", lines.trim_end()));
+    }
     // A last line without an end gets one from us and gives it back: the block then ends without one.
     match text.is_empty() || text.ends_with('\n') {
         true => format!("{text}{first}{}{last}\n", lines.trim_end()),

@@ -16,6 +16,7 @@ mod members;
 pub mod place;
 mod podman;
 pub mod restart;
+mod shared;
 
 use std::path::{Path, PathBuf};
 
