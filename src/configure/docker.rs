@@ -5,14 +5,19 @@
 
 use super::{File, Plan, Runtime, members};
 use crate::error::{Error, Result};
-use crate::oci::json::{Object, quoted};
+use crate::oci::json::{Object, quoted, string};
 
 const RUNTIMES: &str = "runtimes";
 const DEFAULT: &str = "default-runtime";
 /// The member of our entry that holds the default that we replaced.
 const WAS: &str = "replaced-default-runtime";
-/// What is left, our entries taken out, of a file that we made, and of one that was blank: blank lines tell them apart.
-const NO_FILE: &str = "{}\n\n";
+/// What a person's program that is no gpu-runc would not have: without it, an entry of ours for one could not be told from theirs.
+const BY: &str = "set-by";
+const US: &str = "\"gpu-ctk\"";
+/// What is left, our entries taken out, of a file that we made, a space after it; of one that an earlier version made; and of one that
+/// was blank.
+const NO_FILE: &str = "{} \n";
+const NO_FILE_BEFORE: &str = "{}\n\n";
 const BLANK: &str = "{}\n\n\n";
 
 /// Decides what daemon.json becomes.
@@ -35,47 +40,112 @@ pub(super) fn plan(file: &File, name: &str, runtime: Option<&Runtime>) -> Result
         Error::Config { path: file.path.clone(), line: None, message }
     })?;
     let after = match edited.strip_prefix(BLANK) {
-        _ if edited == NO_FILE => None,
+        _ if [NO_FILE, NO_FILE_BEFORE].contains(&edited.as_str()) => None,
         Some(blank) => Some(blank.to_owned()),
         None => Some(edited),
     };
-    Ok(Plan::of([file.becomes(after)]))
+    let is_left = runtime.is_none() && !is_ours(&text, name).unwrap_or(true);
+    let note = || format!("{}: the runtime \"{name}\" was set by hand and stays", file.path.display());
+    Ok(Plan::of([file.becomes(after)]).with(is_left.then(note)))
 }
 
-fn with(text: &str, runtime: &Runtime) -> std::result::Result<String, String> {
+type Edited = std::result::Result<String, String>;
+
+/// Whether the entry of `name`, if there is one, is what we write.
+fn is_ours(text: &str, name: &str) -> std::result::Result<bool, String> {
+    let Some(entry) = members::find(text, &[RUNTIMES, name])?.and_then(|span| text.get(span)) else { return Ok(true) };
+    let Ok(entry) = Object::parse(entry) else { return Ok(false) };
+    let is_marked = [BY, WAS].iter().any(|mark| entry.get(mark).is_some());
+    let program = entry.get("path").and_then(string);
+    let is_gpu_runc = program.is_some_and(|path| is_gpu_runc(&path));
+    Ok(is_marked || is_gpu_runc && entry.members().all(|(member, _)| member == "path"))
+}
+
+fn is_gpu_runc(path: &str) -> bool {
+    path.rsplit('/').next() == Some("gpu-runc")
+}
+
+fn with(text: &str, runtime: &Runtime) -> Edited {
     let (name, path) = (runtime.name.as_str(), quoted(&runtime.path));
     let entry = [RUNTIMES, name];
     // Looked at whether it is to change or not: what could not be taken out again is not put in.
-    members::find(text, &[DEFAULT])?;
+    let default = members::find(text, &[DEFAULT])?;
     members::find(text, &[RUNTIMES, name, WAS])?;
+    if !is_ours(text, name)? {
+        let is_default = default.is_some_and(|span| text.get(span) == Some(&quoted(name)));
+        let program = members::find(text, &[RUNTIMES, name, "path"])?.and_then(|span| text.get(span));
+        // A person's own is as good if it is the same program.
+        return match program == Some(&path) && (is_default || !runtime.is_default) {
+            true => Ok(text.to_owned()),
+            false => Err(format!(
+                "there is a runtime \"{name}\" already, set by hand; remove it, or choose another --runtime-name"
+            )),
+        };
+    }
+    let mark = if is_gpu_runc(&runtime.path) { String::new() } else { format!(", \"{BY}\": {US}") };
+    let fresh = format!("{{\"path\": {path}{mark}}}");
     let mut text = match (members::find(text, &[RUNTIMES])?, members::find(text, &entry)?) {
-        (None, _) => members::with(text, &[], RUNTIMES, &format!("{{{}: {{\"path\": {path}}}}}", quoted(name)))?,
-        (Some(_), None) => members::with(text, &[RUNTIMES], name, &format!("{{\"path\": {path}}}"))?,
-        (Some(_), Some(_)) => match members::find(text, &[RUNTIMES, name, "path"])? {
-            Some(old) => members::replaced(text, old, &path),
-            None => members::with(text, &entry, "path", &path)?,
-        },
+        (None, _) => members::with(text, &[], RUNTIMES, &format!("{{{}: {fresh}}}", quoted(name)))?,
+        (Some(_), None) => members::with(text, &[RUNTIMES], name, &fresh)?,
+        (Some(_), Some(_)) => {
+            let text = match members::find(text, &[RUNTIMES, name, "path"])? {
+                Some(old) => members::replaced(text, old, &path),
+                None => members::with(text, &entry, "path", &path)?,
+            };
+            match mark.is_empty() || members::find(&text, &[RUNTIMES, name, BY])?.is_some() {
+                true => text,
+                false => members::with(&text, &entry, BY, US)?,
+            }
+        }
     };
     if runtime.is_default {
-        match members::find(&text, &[DEFAULT])? {
+        match members::find(&text, &[DEFAULT])?.map(|old| text.get(old).unwrap_or_default().to_owned()) {
             None => text = members::with(&text, &[], DEFAULT, &quoted(name))?,
-            Some(old) => {
-                let was = text.get(old.clone()).unwrap_or_default().to_owned();
-                if was != quoted(name) {
+            Some(was) if was != quoted(name) => {
+                text = without_replaced(&text, name)?;
+                if let Some(old) = members::find(&text, &[DEFAULT])? {
                     text = members::replaced(&text, old, &quoted(name));
-                    text = members::with(&members::without(&text, &entry, WAS)?, &entry, WAS, &was)?;
                 }
+                text = members::with(&members::without(&text, &entry, WAS)?, &entry, WAS, &was)?;
             }
+            Some(_) => {}
         }
     }
     Ok(text)
 }
 
-fn without(text: &str, name: &str) -> std::result::Result<String, String> {
+/// `text` in which no other runtime of ours will make `name` the default when it goes: what that took the place of comes in its stead.
+fn without_replaced(text: &str, name: &str) -> Edited {
+    let mut text = text.to_owned();
+    let was = |text: &str, name: &str| -> std::result::Result<_, String> {
+        Ok(members::find(text, &[RUNTIMES, name, WAS])?.and_then(|was| text.get(was)).map(str::to_owned))
+    };
+    let before = was(&text, name)?;
+    let Some(runtimes) = members::find(&text, &[RUNTIMES])? else { return Ok(text) };
+    let Ok(runtimes) = Object::parse(text.get(runtimes).unwrap_or_default()) else { return Ok(text) };
+    let is_object = |value: &&str| value.starts_with('{');
+    let others = runtimes.members().filter(|(other, value)| **other != name && is_object(value));
+    let others: Vec<String> = others.map(|(other, _)| other.to_string()).collect();
+    for other in others {
+        let Some(span) = members::find(&text, &[RUNTIMES, &other, WAS])? else { continue };
+        if text.get(span.clone()) == Some(&quoted(name)) {
+            text = match &before {
+                Some(before) => members::replaced(&text, span, before),
+                None => members::without(&text, &[RUNTIMES, &other], WAS)?,
+            };
+        }
+    }
+    Ok(text)
+}
+
+fn without(text: &str, name: &str) -> Edited {
+    if !is_ours(text, name)? {
+        return Ok(text.to_owned());
+    }
     let is_default = |text: &str| -> std::result::Result<_, String> {
         Ok(members::find(text, &[DEFAULT])?.filter(|span| text.get(span.clone()) == Some(&quoted(name))))
     };
-    let mut text = text.to_owned();
+    let mut text = without_replaced(text, name)?;
     if let Some(span) = is_default(&text)? {
         let was = members::find(&text, &[RUNTIMES, name, WAS])?.and_then(|was| text.get(was)).map(str::to_owned);
         text = match was {
@@ -118,7 +188,7 @@ mod tests {
     #[test]
     fn the_entry_is_added_and_nothing_else_moves() {
         for (text, expected) in [
-            (None, format!("{{\n  \"runtimes\": {{{ENTRY}}}\n}}\n\n")),
+            (None, format!("{{\n  \"runtimes\": {{{ENTRY}}}\n}} \n")),
             (Some("{}"), format!("{{\n  \"runtimes\": {{{ENTRY}}}\n}}")),
             (
                 Some("{\n    \"x\": 18446744073709551617,\n    \"a\": [1]\n}\n"),
@@ -129,8 +199,13 @@ mod tests {
                 format!("{{\"runtimes\": {{\n  \"z\": {{\"path\": \"z\"}},\n  {ENTRY}\n}}, \"a\": 1}}"),
             ),
             (
-                Some(r#"{"runtimes": {"gpu-runc": {"path": "/old", "runtimeArgs": []}}}"#),
-                r#"{"runtimes": {"gpu-runc": {"path": "/usr/bin/gpu-runc", "runtimeArgs": []}}}"#.to_owned(),
+                Some(r#"{"runtimes": {"gpu-runc": {"path": "/old/gpu-runc"}}}"#),
+                r#"{"runtimes": {"gpu-runc": {"path": "/usr/bin/gpu-runc"}}}"#.to_owned(),
+            ),
+            (
+                Some(r#"{"runtimes": {"gpu-runc": {"path": "/old", "runtimeArgs": [], "set-by": "gpu-ctk"}}}"#),
+                r#"{"runtimes": {"gpu-runc": {"path": "/usr/bin/gpu-runc", "runtimeArgs": [], "set-by": "gpu-ctk"}}}"#
+                    .to_owned(),
             ),
         ] {
             let given = planned(text, Some(&runtime(false)));
@@ -146,6 +221,7 @@ mod tests {
             Some("\n"),
             Some("{}"),
             Some("{}\n"),
+            Some("{}\n \n"),
             Some("{\n}\n"),
             Some("{\"runtimes\": {}}"),
             Some("{\n  \"runtimes\": {\n  }\n}\n"),
@@ -172,7 +248,7 @@ mod tests {
     fn others_entries_survive_whatever_was_done_in_between() {
         let once = planned(None, Some(&runtime(true))).unwrap();
         let grown = once.replace("}}", "}, \"other\": {\"path\": \"/o\"}}");
-        assert_eq!(planned(Some(&grown), None).unwrap(), "{\n  \"runtimes\": {\"other\": {\"path\": \"/o\"}}\n}\n\n");
+        assert_eq!(planned(Some(&grown), None).unwrap(), "{\n  \"runtimes\": {\"other\": {\"path\": \"/o\"}}\n} \n");
     }
 
     #[test]
@@ -182,11 +258,80 @@ mod tests {
             ("[]", "/etc/docker/daemon.json:1: invalid type"),
             (r#"{"Runtimes": {}}"#, "\"Runtimes\" is spelled differently"),
             (r#"{"Default-runtime": "x"}"#, "\"Default-runtime\" is spelled differently"),
-            (r#"{"runtimes": []}"#, "no object; nothing was changed"),
+            (r#"{"runtimes": [1]}"#, "daemon.json: \"runtimes\" is no object; nothing was changed"),
+            (r#"{"runtimes": {"gpu-runc": 1}}"#, "\"gpu-runc\" is no object; nothing was changed"),
         ] {
             let file = File { path: "/etc/docker/daemon.json".into(), text: Some(text.to_owned()) };
             let error = plan(&file, "gpu-runc", Some(&runtime(false))).unwrap_err().to_string();
             assert!(error.contains(message), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_version_made_goes_too() {
+        let old = format!("{{\n  \"runtimes\": {{{ENTRY}}}\n}}\n\n");
+        assert_eq!(planned(Some(&old), None), None);
+        assert_eq!(planned(Some(&old), Some(&runtime(false))).as_deref(), Some(old.as_str()));
+    }
+
+    #[test]
+    fn a_persons_own_entry_is_told_and_not_replaced_and_stays() {
+        for entry in [
+            r#"{"path": "/opt/mine/gpu-runc", "runtimeArgs": ["--debug"]}"#,
+            r#"{"path": "nvidia-container-runtime"}"#,
+            r#"{"runtimeType": "io.containerd.runc.v2"}"#,
+            "{}",
+        ] {
+            let text = format!("{{\"runtimes\": {{\"gpu-runc\": {entry}}}, \"default-runtime\": \"gpu-runc\"}}");
+            let file = File { path: "/etc/docker/daemon.json".into(), text: Some(text) };
+            let refused = plan(&file, "gpu-runc", Some(&runtime(false))).unwrap_err().to_string();
+            let message = "there is a runtime \"gpu-runc\" already, set by hand; remove it, or choose another --runtime-name; nothing";
+            assert!(refused.contains(message), "{refused}");
+            let left = plan(&file, "gpu-runc", None).unwrap();
+            assert!(left.changes.is_empty() && left.notes[0].ends_with("was set by hand and stays"), "{left:?}");
+        }
+        let same = r#"{"runtimes": {"gpu-runc": {"path": "/usr/bin/gpu-runc", "runtimeArgs": ["--debug"]}}}"#;
+        assert_eq!(planned(Some(same), Some(&runtime(false))).as_deref(), Some(same), "it is what was wished for");
+        let other = Runtime { path: "/opt/wrapper".to_owned(), ..runtime(true) };
+        let once = planned(Some("{}"), Some(&other)).unwrap();
+        assert_eq!(
+            planned(Some(&once), Some(&Runtime { path: "/opt/w".to_owned(), ..other })).unwrap().len(),
+            once.len() - 6
+        );
+        assert_eq!(planned(Some(&once), None).unwrap(), "{}", "a program of another name is ours if we wrote it");
+    }
+
+    #[test]
+    fn of_several_runtimes_any_can_go_first_and_the_default_is_always_there() {
+        let step = |text: Option<String>, name: &str, is_default: Option<bool>| {
+            let file = File { path: "/etc/docker/daemon.json".into(), text };
+            let runtime = is_default.map(|is_default| Runtime { name: name.to_owned(), ..runtime(is_default) });
+            let plan = plan(&file, name, runtime.as_ref()).unwrap();
+            let after = plan.changes.into_iter().next().map_or(file.text, |change| change.after);
+            let value: serde_json::Value =
+                after.as_deref().map_or(serde_json::json!({}), |text| serde_json::from_str(text).unwrap());
+            let default = value["default-runtime"].as_str().unwrap_or("runc");
+            let is_there = default == "runc" || value["runtimes"].get(default).is_some();
+            assert!(is_there, "{name} {is_default:?}: {after:?}");
+            after
+        };
+        for before in
+            [None, Some("{}"), Some("{\"default-runtime\": \"runc\", \"runtimes\": {\"z\": {\"path\": \"z\"}}}")]
+        {
+            for order in
+                [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]]
+            {
+                for again in ["a", "b", "c"] {
+                    let mut text = before.map(str::to_owned);
+                    for name in ["a", "b", "c", again] {
+                        text = step(text, name, Some(true));
+                    }
+                    for name in order {
+                        text = step(text, name, None);
+                    }
+                    assert_eq!(text.as_deref(), before, "{order:?} {again}");
+                }
+            }
         }
     }
 }

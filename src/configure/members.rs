@@ -4,6 +4,7 @@
 
 use std::ops::Range;
 
+use crate::error::Quoted;
 use crate::oci::json::{Object, offset, quoted};
 
 /// One member of an object within the whole text.
@@ -30,10 +31,11 @@ fn members(text: &str, span: &Range<usize>) -> Result<Vec<Member>, String> {
 
 /// Where the value at `path` is: the whole text for no path, nothing if it is not there.
 pub(super) fn find(text: &str, path: &[&str]) -> Result<Option<Range<usize>>, String> {
-    let mut span = whole(text);
+    let (mut span, mut holder) = (whole(text), "the whole");
     for name in path {
         let object = text.get(span.clone()).unwrap_or_default();
-        let parsed = Object::parse(object).map_err(|_| format!("what holds \"{name}\" is no object"))?;
+        let parsed = Object::parse(object).map_err(|_| format!("{} is no object", Quoted(holder)))?;
+        holder = name;
         if let Some(why) = parsed.ambiguity(name) {
             return Err(why);
         }
@@ -138,9 +140,9 @@ mod tests {
         for (text, why) in [
             (r#"{"r":{},"r":{}}"#, "more than once"),
             (r#"{"R":{}}"#, "spelled differently"),
-            (r#"{"r":[]}"#, "no object"),
+            (r#"{"r":[]}"#, "\"r\" is no object"),
         ] {
-            let refusal = with(text, &["r"], "n", "1").unwrap_err();
+            let refusal = find(text, &["r", "n"]).unwrap_err();
             assert!(refusal.contains(why), "{text}: {refusal}");
         }
     }
