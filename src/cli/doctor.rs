@@ -2,6 +2,7 @@
 //!
 //! Asks and prints; what is judged, is judged in [`crate::doctor`].
 
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::io::IsTerminal;
 use std::path::Path;
@@ -68,10 +69,15 @@ fn usable(loaded: Result<Config>) -> (Config, Vendors, Option<String>) {
     }
 }
 
-/// Source: no-color.org.
-#[allow(clippy::disallowed_methods, reason = "the one variable that says how to print")]
+#[allow(clippy::disallowed_methods, reason = "the two variables that say how to print")]
 fn is_coloured() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    let (no_color, term) = (std::env::var_os("NO_COLOR"), std::env::var_os("TERM"));
+    std::io::stdout().is_terminal() && takes_colours(no_color.as_deref(), term.as_deref())
+}
+
+/// Source: no-color.org; terminfo(5) has no colours for a terminal that is dumb.
+fn takes_colours(no_color: Option<&OsStr>, term: Option<&OsStr>) -> bool {
+    no_color.is_none_or(OsStr::is_empty) && term.is_none_or(|term| term != "dumb")
 }
 
 fn as_json((check, finding): &Found) -> Value {
@@ -126,6 +132,22 @@ fn painted(level: Level, is_coloured: bool) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_terminal_has_colours_unless_it_or_its_user_wants_none() {
+        for (no_color, term, expected) in [
+            (None, None, true),
+            (Some(""), Some("xterm"), true),
+            (Some("1"), Some("xterm"), false),
+            (None, Some("dumb"), false),
+        ] {
+            assert_eq!(
+                takes_colours(no_color.map(OsStr::new), term.map(OsStr::new)),
+                expected,
+                "{no_color:?} {term:?}"
+            );
+        }
+    }
 
     #[test]
     fn lines_are_aligned_and_only_what_is_wrong_says_why() {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Level, Subject, first_of, stale};
+use super::{Finding, Level, Subject, counted, first_of, stale};
 use crate::cdi::{Lookup, Problem, Registry, Spec};
 use crate::config::Generate;
 use crate::error::{Error, Result};
@@ -44,8 +44,9 @@ fn of_directory(dir: &Path, is_there: bool, registry: &Registry, subject: &Subje
     if is_there {
         let files = registry.files().filter(|file| registry.path(*file).parent() == Some(dir));
         let files: Vec<&Spec> = files.filter_map(|file| registry.spec(file)).collect();
-        let devices: usize = files.iter().map(|spec| spec.devices.len()).sum();
-        return Finding::pass(format!("{path}: {devices} devices in {} files that can be used", files.len()), READERS);
+        let devices = counted(files.iter().map(|spec| spec.devices.len()).sum(), "device");
+        let files = counted(files.len(), "file");
+        return Finding::pass(format!("{path}: {devices} in {files} that can be used"), READERS);
     }
     match subject.config.inject.generate {
         Generate::Never if !subject.devices.is_empty() => Finding::idle(
@@ -124,7 +125,7 @@ fn clash(path: &Path, spec: &Spec, registry: &Registry) -> Option<Finding> {
 fn judged(path: &Path, spec: &Spec, vendor: Option<&Vendor>, faults: &[String], generate: Generate) -> Finding {
     let Spec { kind, cdi_version, devices, .. } = spec;
     if faults.is_empty() {
-        let what = format!("{}: {kind} with {} devices, CDI {cdi_version}", path.display(), devices.len());
+        let what = format!("{}: {kind} with {}, CDI {cdi_version}", path.display(), counted(devices.len(), "device"));
         return Finding::pass(what, READERS);
     }
     let what = format!("{}: out of date: {}", path.display(), first_of(faults));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Devices, Finding, Subject, first_of};
+use super::{Devices, Finding, Subject, counted, first_of};
 use crate::error::{Plain, Result};
 use crate::generate::Item;
 use crate::host::pci;
@@ -49,8 +49,7 @@ fn of_vendor(Devices { vendor, items, spec }: &Devices) -> Option<Finding> {
     let items = items.as_ref().ok()?;
     let version = items.iter().find_map(|item: &Item| item.driver.as_deref());
     let version = version.map(|version| format!(", driver {}", Plain(version))).unwrap_or_default();
-    let devices = if items.len() == 1 { "device" } else { "devices" };
-    Some(Finding::pass(format!("{name}: {} {devices}{version}", items.len()), WHY))
+    Some(Finding::pass(format!("{name}: {}{version}", counted(items.len(), "device")), WHY))
 }
 
 /// Vendors whose driver is loaded and has no device, with the driver's version.

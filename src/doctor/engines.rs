@@ -23,8 +23,9 @@ pub(super) struct Engine {
     files: &'static [&'static str],
     /// How they name runtimes.
     pub layout: Layout,
-    /// Whether a runtime that no file names is looked for on the PATH.
-    looks_on_path: bool,
+    /// Whether a runtime that no file names can be named by its program's path. By its program's name it cannot: podman looks on the
+    /// PATH only for what a file names (libpod/runtime.go, read of 1.5 to 6.0-dev; tried with 4.3.1).
+    takes_paths: bool,
 }
 
 const CONTAINERD: Layout = Layout {
@@ -53,7 +54,7 @@ pub(super) static ENGINES: &[Engine] = &[
         version: &["--version"],
         files: &["/etc/containerd/config.toml"],
         layout: CONTAINERD,
-        looks_on_path: false,
+        takes_paths: false,
     },
     Engine {
         name: "docker",
@@ -69,7 +70,7 @@ pub(super) static ENGINES: &[Engine] = &[
             off: None,
             imports: None,
         },
-        looks_on_path: false,
+        takes_paths: false,
     },
     Engine {
         name: "podman",
@@ -89,7 +90,7 @@ pub(super) static ENGINES: &[Engine] = &[
             off: None,
             imports: None,
         },
-        looks_on_path: true,
+        takes_paths: true,
     },
     Engine {
         name: "cri-o",
@@ -105,7 +106,7 @@ pub(super) static ENGINES: &[Engine] = &[
             off: None,
             imports: None,
         },
-        looks_on_path: false,
+        takes_paths: false,
     },
     Engine {
         name: "k3s",
@@ -113,7 +114,7 @@ pub(super) static ENGINES: &[Engine] = &[
         version: &["--version"],
         files: &["/var/lib/rancher/k3s/agent/etc/containerd/config.toml"],
         layout: CONTAINERD,
-        looks_on_path: false,
+        takes_paths: false,
     },
     Engine {
         name: "rke2",
@@ -121,7 +122,7 @@ pub(super) static ENGINES: &[Engine] = &[
         version: &["--version"],
         files: &["/var/lib/rancher/rke2/agent/etc/containerd/config.toml"],
         layout: CONTAINERD,
-        looks_on_path: false,
+        takes_paths: false,
     },
 ];
 
@@ -168,7 +169,7 @@ fn of_engine(engine: &Engine, program: &Path, subject: &Subject<'_>) -> Result<F
     let name = format!("{name}, cgroups by {}", Plain(driver));
     let mut registered = engine.layout.registered(&documents);
     registered.sort_by_key(|registered| !registered.is_default);
-    let on_path = if engine.looks_on_path { subject.program("gpu-runc")? } else { None };
+    let on_path = if engine.takes_paths { subject.program("gpu-runc")? } else { None };
     let Some(first) = registered.first() else {
         return Ok(unregistered(engine, &name, on_path.as_deref(), engine.layout.is_off(&documents)));
     };
@@ -180,16 +181,13 @@ fn of_engine(engine: &Engine, program: &Path, subject: &Subject<'_>) -> Result<F
 }
 
 fn unregistered(engine: &Engine, name: &str, on_path: Option<&Path>, is_off: bool) -> Finding {
-    if let Some(path) = on_path {
-        return Finding::pass(format!("{name}: finds {} on the PATH: --runtime gpu-runc", path.display()), WHY);
-    }
     if is_off {
         const OFF: &str = "only Kubernetes reads what would be registered; ctr and nerdctl find gpu-runc on the PATH";
         return Finding::idle(format!("{name}: its part for Kubernetes is off"), OFF);
     }
-    let install = if engine.looks_on_path { "install gpu-runc on the PATH, or: " } else { "" };
-    let fix = format!("{install}gpu-ctk runtime configure --engine {}", engine.name.replace('-', ""));
-    Finding::warn(format!("{name}: gpu-runc is not registered"), WHY, fix)
+    let path = on_path.map(|path| format!(": --runtime {} works, --runtime gpu-runc does not", path.display()));
+    let fix = format!("gpu-ctk runtime configure --engine {}", engine.name.replace('-', ""));
+    Finding::warn(format!("{name}: gpu-runc is not registered{}", path.unwrap_or_default()), WHY, fix)
 }
 
 fn judged(name: &str, engine: &Engine, registered: &Registered, is_there: bool) -> Finding {
@@ -250,7 +248,7 @@ mod tests {
         let path = Some(Path::new("/usr/bin/gpu-runc"));
         for (name, path, is_off, level) in [
             ("docker", None, false, Level::Warn),
-            ("podman", path, false, Level::Pass),
+            ("podman", path, false, Level::Warn),
             ("podman", None, false, Level::Warn),
             ("containerd", None, true, Level::Skip),
         ] {

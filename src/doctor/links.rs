@@ -35,6 +35,7 @@ fn judged(count: usize, unlinked: &[(&str, Number)]) -> Finding {
     let nodes: Vec<String> =
         unlinked.iter().map(|(path, (major, minor))| format!("{path} ({major}:{minor})")).collect();
     match unlinked {
+        [] if count == 1 => Finding::pass("the one node has one".to_owned(), WHY),
         [] => Finding::pass(format!("all {count} nodes have one"), WHY),
         _ => {
             const LINK: &str =

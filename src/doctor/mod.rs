@@ -219,6 +219,11 @@ impl Finding {
     }
 }
 
+/// How many of them: `1 file`, `2 files`.
+fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// The first of `names`, and how many more there are.
 fn first_of(names: &[String]) -> String {
     match names {
@@ -254,8 +259,8 @@ mod tests {
     #[test]
     fn many_names_are_one_and_a_number() {
         let names = ["a", "b", "c"].map(str::to_owned);
-        for (count, expected) in [(0, ""), (1, "a"), (3, "a and 2 more")] {
-            assert_eq!(first_of(&names[..count]), expected);
+        for (count, expected, things) in [(0, "", "0 files"), (1, "a", "1 file"), (3, "a and 2 more", "3 files")] {
+            assert_eq!((first_of(&names[..count]).as_str(), counted(count, "file").as_str()), (expected, things));
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::{Devices, Finding, Subject, first_of};
+use super::{Devices, Finding, Subject, counted, first_of};
 use crate::cdi::{DeviceNode, Spec};
 use crate::error::{Error, Result};
 use crate::host::Host;
@@ -137,7 +137,7 @@ fn judged(devices: &Devices, sorted: &Sorted) -> Finding {
     if parts.is_empty() {
         let majors: Vec<String> =
             sorted.right.iter().map(|(major, count)| format!("{count} of major {major}")).collect();
-        return Finding::pass(format!("{name}: {right} nodes, {}", majors.join(", ")), WHY);
+        return Finding::pass(format!("{name}: {}, {}", counted(right, "node"), majors.join(", ")), WHY);
     }
     let what = format!("{name}: {}", parts.join("; "));
     if !unmade.is_empty() {

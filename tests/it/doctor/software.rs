@@ -114,7 +114,11 @@ fn each_engine_is_told_whether_it_knows_gpu_runc() {
     let [containerd, docker, podman] = found[..] else { panic!("{found:?}") };
     assert_eq!((containerd.0, containerd.2), ("WARN", "gpu-ctk runtime configure --engine containerd"));
     assert!(docker.0 == "PASS" && docker.1.ends_with("registered as \"gpus\", the default"), "{docker:?}");
-    assert!(podman.0 == "PASS" && podman.1.contains("finds /usr/bin/gpu-runc on the PATH"), "{podman:?}");
+    assert!(
+        podman.0 == "WARN" && podman.1.ends_with(": --runtime /usr/bin/gpu-runc works, --runtime gpu-runc does not"),
+        "{podman:?}"
+    );
+    assert_eq!(podman.2, "gpu-ctk runtime configure --engine podman");
 
     let runtime = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.gpu-runc.options]\nBinaryName = \"/usr/local/bin/gpu-runc\"\n";
     put(root, "etc/containerd/conf.d/50-gpu-runc.toml", runtime);
@@ -144,6 +148,26 @@ fn the_engines_of_this_very_machine_are_found_with_their_versions() {
             what.strip_prefix(name).is_some_and(|rest| rest.trim_start().starts_with(|c: char| c.is_ascii_digit()))
         };
         assert!(found.iter().any(|found| is_it(&found)), "{program}: {found:?}");
+    }
+    if let Some(podman) = scratch::program_on_path("podman") {
+        let place = scratch::Scratch::new();
+        place.program("bin/gpu-runc", "#!/bin/sh\nexec runc \"$@\"\n");
+        let path = format!("{}:{}", place.text("bin"), std::env::var("PATH").unwrap_or_default());
+        let takes = |runtime: &str| {
+            let mut command = Command::new(&podman);
+            command.env("PATH", &path).env("CONTAINERS_CONF", "/dev/null").args(["--runtime", runtime, "info"]);
+            command.output().unwrap().status.success()
+        };
+        if takes("runc") {
+            let given = (takes("gpu-runc"), takes(&place.text("bin/gpu-runc")));
+            assert_eq!(
+                given,
+                (false, true),
+                "podman finds a runtime by its path, and on the PATH none that no file names"
+            );
+        } else {
+            scratch::skip(test, "podman does not work here");
+        }
     }
     match scratch::program_on_path("runc") {
         Some(_) => assert!(report.one("low-level-runtime").1.contains("/runc, version "), "{:?}", report.findings),
