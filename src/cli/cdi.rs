@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{named, print};
+use super::{answer, named};
 use crate::cdi::{self, Fault, Kind, Lookup, Part, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::error::{Error, Result};
@@ -30,17 +30,15 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
             "problems": registry.problems().iter().map(problem).collect::<Vec<_>>(),
             "specDirs": config.cdi.spec_dirs,
         });
-        print(&format!("{report:#}\n"));
+        answer(&format!("{report:#}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
-    print(&format!("Found {} CDI devices\n", devices.len()));
     let width = devices.iter().map(|(name, ..)| name.to_string().len()).max().unwrap_or_default();
-    for (name, path, version) in &devices {
-        match verbose {
-            true => print(&format!("{:width$}  {}  {version}\n", name.to_string(), path.display())),
-            false => print(&format!("{name}\n")),
-        }
-    }
+    let line = |(name, path, version): &Listed<'_>| match verbose {
+        true => format!("{:width$}  {}  {version}\n", name.to_string(), path.display()),
+        false => format!("{name}\n"),
+    };
+    answer(&format!("Found {} CDI devices\n{}", devices.len(), devices.iter().map(line).collect::<String>()))?;
     for problem in registry.problems() {
         eprintln!("gpu-ctk: {}", Error::from(problem.clone()));
     }
@@ -102,11 +100,11 @@ pub(super) fn validate(config: &Config, files: &[PathBuf], json: bool) -> Result
         files.iter().map(|file| judged(file)).collect()
     };
     let is_good = verdicts.iter().all(|verdict| verdict.faults.is_empty());
-    print(&if json {
+    answer(&if json {
         format!("{:#}\n", json!(verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>()))
     } else {
         verdicts.iter().map(Verdict::to_text).collect()
-    });
+    })?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -183,6 +181,6 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
     for line in granted.work.lines() {
         eprintln!("gpu-ctk: beside that, in the container's root: {line}");
     }
-    print(&format!("{:#}\n", json!(granted.edits)));
+    answer(&format!("{:#}\n", json!(granted.edits)))?;
     Ok(ExitCode::SUCCESS)
 }

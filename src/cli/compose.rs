@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::{named, print};
+use super::{answer, named};
 use crate::compose::{Document, plan};
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -56,7 +56,7 @@ impl Compose {
         }
         match &self.output {
             Some(path) => write(path, &text)?,
-            None => print(&text),
+            None => answer(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::print;
+use super::answer;
 use crate::config::{self, Config, nvidia};
 use crate::error::{Error, Result};
 use crate::vendor::Vendors;
@@ -34,7 +34,7 @@ impl ConfigCommand {
     pub(super) fn run(self) -> Result<ExitCode> {
         match self {
             ConfigCommand::Default => {
-                print(&Config::default_text());
+                answer(&Config::default_text())?;
                 Ok(ExitCode::SUCCESS)
             }
             ConfigCommand::Show => show(&Config::path()),
@@ -50,7 +50,7 @@ fn show(path: &Path) -> Result<ExitCode> {
         Some(text) => (format!("# {name}"), checked(text, path)?),
         None => (format!("# the defaults: there is no {name}"), Config::default()),
     };
-    print(&format!("{origin}\n\n{}", config.to_text()));
+    answer(&format!("{origin}\n\n{}", config.to_text()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -61,9 +61,9 @@ fn check(file: Option<&Path>) -> Result<ExitCode> {
     match config::read(path)? {
         Some(text) => {
             checked(&text, path)?;
-            print(&format!("{}: valid\n", path.display()));
+            answer(&format!("{}: valid\n", path.display()))?;
         }
-        None if file.is_none() => print(&format!("{}: not there; the defaults are in force\n", path.display())),
+        None if file.is_none() => answer(&format!("{}: not there; the defaults are in force\n", path.display()))?,
         None => return Err(absent(path)),
     }
     Ok(ExitCode::SUCCESS)
@@ -75,7 +75,7 @@ fn import(path: &Path) -> Result<ExitCode> {
     for note in &imported.notes {
         eprintln!("gpu-ctk: {note}");
     }
-    print(&format!("# from {}\n\n{}", path.display(), imported.config.to_text()));
+    answer(&format!("# from {}\n\n{}", path.display(), imported.config.to_text()))?;
     Ok(ExitCode::SUCCESS)
 }
 

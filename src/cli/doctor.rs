@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::print;
+use super::answer;
 use crate::config::Config;
 use crate::doctor::{self, Check, Environment, Finding, Level, Subject};
 use crate::error::Result;
@@ -52,10 +52,10 @@ impl Doctor {
         };
         let found = doctor::examine(&subject);
         let failed = found.iter().any(|(_, finding)| finding.level == Level::Fail);
-        print(&match self.json {
+        answer(&match self.json {
             true => format!("{:#}\n", json!(found.iter().map(as_json).collect::<Vec<_>>())),
             false => as_text(&found, self.verbose, is_coloured()),
-        });
+        })?;
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{patch, print};
+use super::{answer, patch};
 use crate::config::Config;
 use crate::error::{Error, Result};
 use crate::oci::Spec;
@@ -59,7 +59,7 @@ impl Explain {
             Ok((_, Some(after))) => unified(&text, after),
             _ => String::new(),
         };
-        print(&if self.json { format!("{:#}\n", story.to_json(&diff)) } else { story.to_text(&diff) });
+        answer(&if self.json { format!("{:#}\n", story.to_json(&diff)) } else { story.to_text(&diff) })?;
         Ok(if story.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::naming::{self, Naming};
-use super::{identify, print};
+use super::{answer, identify};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
 use crate::error::{Error, Quoted, Result, nearest};
@@ -260,14 +260,13 @@ impl Generate {
         };
         let text = if is_json { format!("{}\n", write::to_json(spec)) } else { write::to_yaml(spec) };
         match target {
-            Target::Stdout => print(&text),
+            Target::Stdout => answer(&text),
             Target::File { dir, name } if self.dry_run => {
                 eprintln!("gpu-ctk: would write {}", dir.join(name).display());
-                print(&text);
+                answer(&text)
             }
-            Target::File { dir, name } => print(&format!("{}\n", write::write_spec(dir, name, spec)?.display())),
+            Target::File { dir, name } => answer(&format!("{}\n", write::write_spec(dir, name, spec)?.display())),
         }
-        Ok(())
     }
 
     /// Removes the file that was written for `kind`, and no other: what is there in its place stays.
@@ -277,7 +276,7 @@ impl Generate {
         let own = dir.join(&name);
         let is_own = registry.files_of(kind).into_iter().any(|file| registry.path(file) == own);
         if is_own && write::remove_spec(&dir, &name)? {
-            print(&format!("removed {}\n", own.display()));
+            answer(&format!("removed {}\n", own.display()))?;
         }
         Ok(())
     }

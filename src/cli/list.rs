@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::print;
+use super::answer;
 use crate::config::Config;
 use crate::error::{Error, Quoted, Result};
 use crate::generate::{self, Item, Machine};
@@ -45,11 +45,11 @@ impl List {
                 }
             }
         }
-        print(&if self.json {
+        answer(&if self.json {
             format!("{:#}\n", json!(items.iter().map(as_json).collect::<Vec<_>>()))
         } else {
             table(&items)
-        });
+        })?;
         Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -20,13 +20,14 @@ mod runtime;
 mod system;
 
 use std::ffi::OsString;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Sees GPUs and CDI devices as gpu-runc sees them, and explains what it would do.
 #[derive(Debug, Parser)]
@@ -118,12 +119,16 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(argv) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to stdout, errors to stderr: clap knows. A closed pipe is nobody's fault.
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            // Help and version go to stdout, errors to stderr: clap knows.
+            let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            return reported(or_gone(error.print()).map(|()| code));
         }
     };
-    match run(cli.command) {
+    reported(run(cli.command))
+}
+
+fn reported(done: Result<ExitCode>) -> ExitCode {
+    match done {
         Ok(code) => code,
         Err(error) => {
             eprintln!("gpu-ctk: {error}");
@@ -163,8 +168,22 @@ impl SpecDirs {
     }
 }
 
-/// Writes to stdout; a reader that has gone away is no error.
+/// Tells on stdout what has been done. That it cannot be told keeps nothing from being done.
 fn print(text: &str) {
-    use std::io::Write;
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = answer(text);
+}
+
+/// Writes what was asked for to stdout. A reader that has gone away is no error; a full disk is, lest half an answer pass for it.
+fn answer(text: &str) -> Result<()> {
+    let mut out = std::io::stdout().lock();
+    or_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+fn or_gone(written: io::Result<()>) -> Result<()> {
+    match written {
+        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Error::Io { doing: "write to the standard output".to_owned(), cause })
+        }
+        _ => Ok(()),
+    }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::print;
+use super::answer;
 use crate::cdi::DeviceNode;
 use crate::config::Config;
 use crate::devfs::{char_links, nodes};
@@ -54,7 +54,8 @@ impl System {
                         char_links::make(&host, numbered)?
                     }
                 };
-                links.iter().for_each(|(name, target)| print(&format!("{}/{name} -> {target}\n", char_links::FOLDER)));
+                let line = |(name, target): &_| format!("{}/{name} -> {target}\n", char_links::FOLDER);
+                answer(&links.iter().map(line).collect::<String>())?;
             }
             System::CreateDeviceNodes(roots) => {
                 let root = &config.host.dev_root;
@@ -68,7 +69,7 @@ impl System {
                     if !roots.dry_run {
                         nodes::make(&place, &node)?;
                     }
-                    print(&format!("{} c {} {}\n", node.on_host(), node.major, node.minor));
+                    answer(&format!("{} c {} {}\n", node.on_host(), node.major, node.minor))?;
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -167,4 +167,34 @@ fn a_wrong_command_line_exits_with_2_and_says_what_would_be_right() {
     );
     let (code, _, err) = said(&ctk(host.path(), &["explain", "--bundle", "absent"]));
     assert!(code == Some(1) && err.contains("absent/config.json: not found"), "{err}");
+}
+
+#[test]
+fn an_answer_that_cannot_be_written_is_an_error_and_a_reader_that_has_gone_is_none() {
+    let host = host();
+    fs::write(host.path().join("compose.yaml"), "services: {web: {image: x, gpus: all}}").unwrap();
+    for args in [
+        ["cdi", "list"].as_slice(),
+        &["cdi", "validate", "cdi/nvidia.json"],
+        &["cdi", "resolve", "nvidia.com/gpu=0"],
+        &["list"],
+        &["doctor"],
+        &["explain", "--env", "A=b"],
+        &["config", "default"],
+        &["compose", "compose.yaml"],
+        &["--help"],
+    ] {
+        let run = |out: Stdio| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
+            command.env("GPU_RUNC_CONFIG", host.path().join("config.toml")).current_dir(host.path()).args(args);
+            said(&command.stdout(out).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap())
+        };
+        const TOLD: &str = "gpu-ctk: cannot write to the standard output: ";
+        let (code, _, err) = run(fs::File::options().write(true).open("/dev/full").unwrap().into());
+        assert!(code == Some(1) && err.contains(TOLD), "{args:?}: {code:?} {err}");
+        let (reader, gone) = std::io::pipe().unwrap();
+        drop(reader);
+        let (_, _, err) = run(gone.into());
+        assert!(!err.contains(TOLD), "{args:?}: {err}");
+    }
 }
