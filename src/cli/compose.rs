@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::sys::stat::{SFlag, stat};
+
 use super::{answer, named};
 use crate::compose::{Document, plan};
 use crate::config::Config;
+use crate::configure::{Change, place};
 use crate::error::{Error, Result};
 use crate::vendor::Vendors;
 
@@ -30,7 +33,7 @@ pub(super) struct Compose {
     /// The name of the runtime, as the engine knows it
     #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
     runtime: String,
-    /// Write to this file in place of stdout
+    /// Write to this file, which is replaced in one step, in place of stdout (-)
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -41,8 +44,14 @@ impl Compose {
         if self.whole && self.files.len() > 1 {
             return Err(Error::Usage("--whole takes one file; several are overridden together, without it".to_owned()));
         }
-        if let Some(output) = self.output.as_ref().filter(|output| self.files.contains(output)) {
-            return Err(Error::Usage(format!("{} is read; write to another file", output.display())));
+        if self.runtime.trim().is_empty() {
+            return Err(Error::Usage(
+                "--runtime is empty; expected the name that the engine has for gpu-runc".to_owned(),
+            ));
+        }
+        let output = self.output.as_deref().filter(|output| *output != Path::new("-"));
+        if let Some(output) = output {
+            refuse_input(output, &self.files)?;
         }
         let documents =
             self.files.iter().map(|path| Document::parse(path, named::read(path)?)).collect::<Result<Vec<_>>>()?;
@@ -54,15 +63,32 @@ impl Compose {
         for note in &plan.notes {
             eprintln!("gpu-ctk: {note}");
         }
-        match &self.output {
-            Some(path) => write(path, &text)?,
+        match output {
+            Some(path) => put(path, text)?,
             None => answer(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }
 }
 
+/// What is read is not written over, by whatever name.
+fn refuse_input(output: &Path, files: &[PathBuf]) -> Result<()> {
+    let identity = |path: &Path| stat(path).ok().map(|found| (found.st_dev, found.st_ino));
+    let written = identity(output);
+    match files.iter().find(|file| *file == output || (written.is_some() && identity(file) == written)) {
+        Some(_) => Err(Error::Usage(format!("{} is read; write to another file", output.display()))),
+        None => Ok(()),
+    }
+}
+
+/// Puts `text` in the file at `path`, whole or not at all. What is there and no regular file, such as a pipe, takes it as it comes.
 #[allow(clippy::disallowed_methods, reason = "the file that a person names")]
-fn write(path: &Path, text: &str) -> Result<()> {
-    std::fs::write(path, text).map_err(|cause| Error::io("write", path, cause))
+fn put(path: &Path, text: String) -> Result<()> {
+    let is_regular = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    if stat(path).is_ok_and(|found| !is_regular(found.st_mode)) {
+        return std::fs::write(path, text).map_err(|cause| Error::io("write", path, cause));
+    }
+    let path = std::path::absolute(path).map_err(|cause| Error::io("find", path, cause))?;
+    let before = place::read(&path)?.text;
+    place::apply(&Change { path, before, after: Some(text) })
 }

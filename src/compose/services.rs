@@ -69,7 +69,14 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
         if clears {
             services.clear();
         }
-        let Some(section) = section else { continue };
+        let Some(section) = section.filter(|section| !section.is_null()) else { continue };
+        if !matches!(section.value, Value::Map(_)) {
+            return Err(Error::Compose {
+                path: document.path.clone(),
+                line: Some(section.place.line),
+                message: "services: expected a mapping of names to services".to_owned(),
+            });
+        }
         for (key, _) in section.entries() {
             let known = services.iter().position(|service| service.name == key.name);
             let at = known.unwrap_or(services.len());

@@ -43,8 +43,18 @@ fn an_override_goes_to_stdout_or_to_a_file_and_never_over_what_is_read() {
     let written = ctk(&scratch, &["compose", "compose.yaml", "-o", "gpu.yaml", "--runtime", "other"]);
     assert_eq!(written, (Some(0), String::new(), String::new()));
     assert_eq!(scratch.read("gpu.yaml"), out.replace("of gpu-runc.", "of other.").replace(": gpu-runc\n", ": other\n"));
+    let stdout = ctk(&scratch, &["compose", "compose.yaml", "-o", "-"]);
+    assert!(stdout == (Some(0), out.clone(), String::new()) && !scratch.path("-").exists(), "{stdout:?}");
+    std::os::unix::fs::symlink("compose.yaml", scratch.path("link.yaml")).unwrap();
+    fs::hard_link(scratch.path("compose.yaml"), scratch.path("hard.yaml")).unwrap();
+    scratch.write("scalar.yaml", "services: 3\n");
     for (args, message) in [
         (&["compose.yaml", "-o", "compose.yaml"][..], "compose.yaml is read; write to another file"),
+        (&["compose.yaml", "-o", "./compose.yaml", "--whole"], "./compose.yaml is read; write to another file"),
+        (&["compose.yaml", "-o", "link.yaml"], "link.yaml is read; write to another file"),
+        (&["compose.yaml", "-o", "hard.yaml"], "hard.yaml is read; write to another file"),
+        (&["compose.yaml", "--runtime", ""], "--runtime is empty"),
+        (&["scalar.yaml"], "scalar.yaml:1: services: expected a mapping of names"),
         (&["compose.yaml", "compose.yaml", "--whole"], "--whole takes one file"),
         (&["absent.yaml"], "cannot read absent.yaml: not found"),
         (&["config.toml"], "config.toml: no service reserves devices"),
@@ -54,6 +64,34 @@ fn an_override_goes_to_stdout_or_to_a_file_and_never_over_what_is_read() {
         assert!(code == Some(1) && out.is_empty() && err.contains(message), "{args:?}: {err}");
     }
     assert_eq!(scratch.read("compose.yaml"), FILE);
+}
+
+#[test]
+fn a_disk_that_is_full_leaves_the_file_that_was_there() {
+    const TEST: &str = "compose::a_disk_that_is_full_leaves_the_file_that_was_there";
+    let scratch = Scratch::new();
+    scratch.write("compose.yaml", FILE);
+    let (folder, ctk) = (scratch.text("small"), env!("CARGO_BIN_EXE_gpu-ctk"));
+    fs::create_dir(&folder).unwrap();
+    let script = format!(
+        "mount -t tmpfs -o size=8k none {folder} || exit 9; cd {folder}; echo old >gpu.yaml; cat /dev/zero >full 2>/dev/null\n\
+         GPU_RUNC_CONFIG=../config.toml {ctk} compose ../compose.yaml -o gpu.yaml; echo $?; cat gpu.yaml; ls"
+    );
+    scratch.write("config.toml", "");
+    let output = Command::new("unshare").args(["--mount", "--propagation", "private", "sh", "-c", &script]).output();
+    let Some(output) = output.ok().filter(|output| output.status.success()) else {
+        return skip(TEST, "no file system can be mounted here");
+    };
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "1\nold\nfull\ngpu.yaml\n", "{output:?}");
+    // What is no file is written to as it comes.
+    assert_eq!(self::ctk(&scratch, &["compose", "compose.yaml", "-o", "/dev/null"]).0, Some(0));
+    assert!(ctk_says(&scratch, &["compose", "compose.yaml", "-o", "/dev/full"]).contains("cannot write /dev/full"));
+}
+
+fn ctk_says(scratch: &Scratch, args: &[&str]) -> String {
+    let (code, _, err) = ctk(scratch, args);
+    assert_eq!(code, Some(1), "{err}");
+    err
 }
 
 #[test]
