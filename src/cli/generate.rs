@@ -1,9 +1,11 @@
 //! `gpu-ctk cdi generate`: what gpu-runc would describe in memory, as files for every engine.
 
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
+use nix::sys::stat::{SFlag, stat};
 
 use super::naming::{self, Naming};
 use super::{answer, identify};
@@ -45,8 +47,8 @@ pub(super) struct Generate {
     /// The root of the device nodes, in place of the configured one
     #[arg(long, value_name = "DIR")]
     dev_root: Option<PathBuf>,
-    /// Write to this file, which is replaced in one step, or to stdout (-); without it, to <vendor>-<class>.json in the last of
-    /// the configured spec directories
+    /// Write to this file, which is replaced in one step, or to stdout (-); a name without a suffix gets one, and in a folder the
+    /// file is <vendor>-<class>.json; without it, to that file in the last of the configured spec directories
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// What to write; without it, what the name of the file says, else json for files and yaml for stdout
@@ -108,7 +110,7 @@ impl Generate {
                 false => Err(Error::Usage(format!("this host has no device of {names}; is the driver loaded?"))),
             };
         }
-        if specs.len() > 1 && self.output.as_ref().is_some_and(|output| output != Path::new("-")) {
+        if specs.len() > 1 && self.output.as_deref().is_some_and(|output| !is_folder(output)) {
             let several = "this host has several vendors' devices, which do not go into one file; choose with --vendor";
             return Err(Error::Usage(several.to_owned()));
         }
@@ -223,22 +225,28 @@ impl Generate {
     fn target(&self, kind: &Kind, config: &Config) -> Result<Target> {
         match &self.output {
             Some(path) if path == Path::new("-") => Ok(Target::Stdout),
+            Some(path) if is_folder(path) => Ok(self.own_file(path, kind)),
             Some(path) => self.file(path),
             None => {
-                let dir = config
-                    .cdi
-                    .spec_dirs
-                    .last()
-                    .ok_or_else(|| Error::Usage("cdi.spec-dirs names no directory; say --output".to_owned()))?;
-                let suffix = if self.format == Some(Format::Yaml) { "yaml" } else { "json" };
-                Ok(Target::File { dir: dir.clone(), name: format!("{}.{suffix}", write::spec_name(kind)) })
+                let dir = config.cdi.spec_dirs.last();
+                let none = || Error::Usage("cdi.spec-dirs names no directory; say --output".to_owned());
+                Ok(self.own_file(dir.ok_or_else(none)?, kind))
             }
         }
+    }
+
+    /// The file for `kind` in `dir`.
+    fn own_file(&self, dir: &Path, kind: &Kind) -> Target {
+        let suffix = if self.format == Some(Format::Yaml) { "yaml" } else { "json" };
+        Target::File { dir: dir.to_owned(), name: format!("{}.{suffix}", write::spec_name(kind)) }
     }
 
     /// The folder and the name of the file, whose suffix says what is written.
     fn file(&self, path: &Path) -> Result<Target> {
         let fault = |why: &str| Error::Usage(format!("--output {}: {why}", path.display()));
+        if stat(path).is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG) {
+            return Err(fault("it is no regular file"));
+        }
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let name = path.file_name().and_then(|name| name.to_str()).ok_or_else(|| fault("no file's name"))?;
         let suffix = match (path.extension().and_then(|suffix| suffix.to_str()), self.format) {
@@ -280,6 +288,13 @@ impl Generate {
         }
         Ok(())
     }
+}
+
+/// A folder is what is one, and what is spelt as one.
+fn is_folder(path: &Path) -> bool {
+    let is_spelt_so = path.as_os_str().as_bytes().ends_with(b"/");
+    is_spelt_so
+        || stat(path).is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
 }
 
 /// One directory may go by several names, as `/var/run` and `/run` do.

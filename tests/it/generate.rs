@@ -13,10 +13,13 @@ use serde_json::{Value, json};
 
 use crate::hosts::{self, configure, create, ctk, paths};
 
+const SEVERAL: &str = "several vendors' devices, which do not go into one file; choose with --vendor";
+
 fn check(name: &str) -> Result<(), String> {
     let Some(host) = hosts::make(&[name]) else { return Ok(()) };
     configure(host.path(), "");
-    let output = ctk(host.path(), &["cdi", "generate", "--output", "-"]);
+    // What would be written, which for a host of one vendor is a file, and for several is printed only by a dry run.
+    let output = ctk(host.path(), &["cdi", "generate", "--dry-run", "--format", "yaml"]);
     let (text, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     let expected = hosts::folder().join(name).join("expected.yaml");
     if std::env::var_os("BLESS").is_some() && output.status.success() {
@@ -153,9 +156,14 @@ fn vendors_of_one_machine_are_told_apart_and_add_up() {
         let groups = container.pointer("/process/user/additionalGids");
         assert_eq!(groups.is_some(), nodes.contains(&"kfd"), "{env:?}: {groups:?}");
     }
-    let output = ctk(host.path(), &["cdi", "generate", "--output", "cdi/both.json"]);
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("several vendors' devices, which do not go into one file; choose with --vendor"), "{error}");
+    for file in ["cdi/both.json", "-"] {
+        let output = ctk(host.path(), &["cdi", "generate", "--output", file]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(output.stdout.is_empty() && error.contains(SEVERAL), "{file}: {error}");
+    }
+    let output = ctk(host.path(), &["cdi", "generate", "--output", "out/"]);
+    assert!(output.status.success() && host.path().join("out/nvidia.com-gpu.json").exists(), "{output:?}");
+    assert!(host.path().join("out/amd.com-gpu.json").exists(), "in a folder each has a file");
 }
 
 #[test]
