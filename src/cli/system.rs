@@ -43,6 +43,13 @@ impl System {
         config.host.driver_root = roots.driver_root.clone().unwrap_or(config.host.driver_root);
         config.host.dev_root = roots.dev_root.clone().unwrap_or(config.host.dev_root);
         let host = Host::open(&config.host.root)?;
+        let root = &config.host.dev_root;
+        let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
+        let absent = || {
+            let key = if roots.dev_root.is_some() { "--dev-root" } else { "host.dev-root" };
+            Error::Usage(format!("{key} {}: this host has no such folder", root.display()))
+        };
+        let place = host.below(root)?.ok_or_else(absent)?;
         let (known, is_whole) = described(&config, &host)?;
         match &self {
             System::CreateDevCharSymlinks(roots) => {
@@ -58,11 +65,6 @@ impl System {
                 answer(&links.iter().map(line).collect::<String>())?;
             }
             System::CreateDeviceNodes(roots) => {
-                let root = &config.host.dev_root;
-                let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
-                let place = host.below(root)?.ok_or_else(|| {
-                    Error::Usage(format!("--dev-root {}: this host has no such folder", root.display()))
-                })?;
                 // Those that are there are named by where they are.
                 let own = known.into_iter().filter(|node| node.host_path.is_empty()).collect();
                 for node in nodes::missing(&place, own)? {

@@ -56,6 +56,11 @@ fn missing_nodes_of_a_loaded_driver_are_made_once() {
     assert!(node.file_type().is_char_device());
     assert_eq!((node.mode() & 0o777, node.rdev()), (0o666, nix::sys::stat::makedev(195, 3)));
     assert_eq!(printed(host.path(), &args), [""; 0]);
+    for name in ["create-device-nodes", "create-dev-char-symlinks"] {
+        let output = ctk(host.path(), &["system", name, "--dev-root", "/nope"]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(error, "gpu-ctk: --dev-root /nope: this host has no such folder\n", "{name}");
+    }
 
     let Some(none) = hosts::make(&["none"]) else { return };
     configure(none.path(), "");
