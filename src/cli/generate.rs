@@ -8,10 +8,10 @@ use clap::ValueEnum;
 use nix::sys::stat::{SFlag, stat};
 
 use super::naming::{self, Naming};
-use super::{answer, identify};
+use super::{answer, identify, vendors};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
-use crate::error::{Error, Quoted, Result, nearest};
+use crate::error::{Error, Quoted, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::vendor::recipe::Device;
@@ -56,7 +56,7 @@ pub(super) struct Generate {
     format: Option<Format>,
     /// The program on this machine that does in containers what files cannot say (the linker's cache, forward compatibility); without
     /// it, the installed gpu-runc, if any
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "nvidia-cdi-hook-path", value_name = "FILE")]
     hook_path: Option<String>,
     /// Name no such program: programs in containers find the libraries where their image looks anyway
     #[arg(long, conflicts_with = "hook_path")]
@@ -84,6 +84,10 @@ enum Target {
 impl Generate {
     /// Prints or writes the specs. Exit status 1 if this machine has no such device.
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        if let Some(path) = self.hook_path.as_ref().filter(|path| !path.starts_with('/')) {
+            let why = "expected an absolute path, engines start it from other folders";
+            return Err(Error::Usage(format!("--hook-path {}: {why}", Quoted(path))));
+        }
         let mut config = config.clone();
         config.host.driver_root = self.driver_root.clone().unwrap_or(config.host.driver_root);
         config.host.dev_root = self.dev_root.clone().unwrap_or(config.host.dev_root);
@@ -129,15 +133,7 @@ impl Generate {
         if self.vendors.is_empty() {
             return Ok(known.accelerators().into_iter().filter(|vendor| !vendor.recipes.is_empty()).collect());
         }
-        let names = || known.iter().filter(|vendor| !vendor.recipes.is_empty()).map(|vendor| vendor.name);
-        let vendor = |name: &String| {
-            known.by_name(name).filter(|vendor| !vendor.recipes.is_empty()).ok_or_else(|| {
-                let meant = nearest(name, names()).map_or(String::new(), |name| format!("did you mean {name}? "));
-                let names = names().collect::<Vec<_>>().join(", ");
-                Error::Usage(format!("--vendor {}: not known; {meant}expected one of {names}", Quoted(name)))
-            })
-        };
-        self.vendors.iter().map(vendor).collect()
+        self.vendors.iter().map(|name| vendors::named(name, known)).collect()
     }
 
     fn kind(&self, vendor: &Vendor) -> Result<Kind> {
@@ -308,8 +304,11 @@ fn real(path: &Path) -> PathBuf {
 fn refuse_conflict(spec: &Spec, target: &Target, config: &Config) -> Result<()> {
     let Target::File { dir, name } = target else { return Ok(()) };
     let own = real(&dir.join(name));
-    let dirs = config.cdi.spec_dirs.iter().filter(|known| *known != dir).chain([dir]).cloned().collect::<Vec<_>>();
-    let registry = Registry::load_all(&dirs);
+    // Elsewhere no engine looks, and nothing clashes.
+    if !config.cdi.spec_dirs.iter().any(|known| own.parent() == real(&known.join("x")).parent()) {
+        return Ok(());
+    }
+    let registry = Registry::load_all(&config.cdi.spec_dirs);
     let other =
         registry.files_of(&spec.kind).into_iter().map(|file| registry.path(file)).find(|path| real(path) != own);
     match other {

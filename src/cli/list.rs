@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::answer;
+use super::{answer, vendors};
 use crate::config::Config;
-use crate::error::{Error, Quoted, Result};
+use crate::error::Result;
 use crate::generate::{self, Item, Machine};
 use crate::host::Host;
 use crate::vendor::Vendors;
@@ -30,10 +30,7 @@ impl List {
         let known = Vendors::with(&config.vendor)?;
         let vendors = match &self.vendor {
             None => known.accelerators(),
-            Some(name) => {
-                let unknown = || Error::Usage(format!("--vendor {}: not known", Quoted(name)));
-                vec![known.by_name(name).ok_or_else(unknown)?]
-            }
+            Some(name) => vec![vendors::named(name, known)?],
         };
         let (mut items, mut is_whole) = (Vec::new(), true);
         for vendor in vendors {
@@ -48,7 +45,7 @@ impl List {
         answer(&if self.json {
             format!("{:#}\n", json!(items.iter().map(as_json).collect::<Vec<_>>()))
         } else {
-            table(&items)
+            table(&items, self.vendor.as_deref().unwrap_or("any vendor"))
         })?;
         Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
@@ -65,10 +62,10 @@ fn as_json(item: &Item) -> serde_json::Value {
 
 const TITLES: [&str; 9] = ["VENDOR", "INDEX", "MODEL", "ID", "PCI", "NUMA", "PARTITION", "DRIVER", "NODES"];
 
-/// One line a device, in columns.
-fn table(items: &[Item]) -> String {
+/// One line a device, in columns. `whose` they are is for where there are none.
+fn table(items: &[Item], whose: &str) -> String {
     if items.is_empty() {
-        return "this host has no device that is known here; is the driver loaded?\n".to_owned();
+        return format!("this host has no device of {whose}; is the driver loaded?\n");
     }
     let rows: Vec<[String; 9]> = std::iter::once(TITLES.map(str::to_owned)).chain(items.iter().map(row)).collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();

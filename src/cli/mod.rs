@@ -18,6 +18,7 @@ mod node;
 mod patch;
 mod runtime;
 mod system;
+mod vendors;
 
 use std::ffi::OsString;
 use std::io::{self, Write};

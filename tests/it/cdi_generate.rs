@@ -46,6 +46,10 @@ fn a_file_is_written_whole_and_read_back() {
         (&["--output", "cdi/nvidia.yml"], Err("engines do not read .yml files")),
         (&["--vendor", "acme"], Err("--vendor \"acme\": not known; ")),
         (&["--vendor", "nvidea"], Err("did you mean nvidia? ")),
+        (
+            &["--vendor", "NVIDIA"],
+            Err("--vendor \"NVIDIA\": not known; did you mean nvidia? expected one of nvidia, amd"),
+        ),
         (&["--vendor", "amd"], Err("this host has no device of amd")),
         (&["--class", "no class"], Err("--class: ")),
         (
@@ -105,6 +109,9 @@ fn a_file_names_the_program_that_does_what_it_cannot_say() {
     let names =
         ["update-ldcache", "enable-cuda-compat", "disable-device-node-modification", "update-application-profile"];
     let given = hooks(&["--hook-path", "/opt/nvidia-cdi-hook"]);
+    assert_eq!(hooks(&["--nvidia-cdi-hook-path", "/opt/nvidia-cdi-hook"]), given, "the other toolkit's spelling");
+    let error = generate(host.path(), &["--output", "-", "--hook-path", "bin/hook"]).unwrap_err();
+    assert!(error.contains("--hook-path \"bin/hook\": expected an absolute path"), "{error}");
     assert_eq!((named(&given), &given[0]["path"]), (names.map(Value::from).to_vec(), &json!("/opt/nvidia-cdi-hook")));
     assert!(given.iter().all(|hook| hook["env"].as_array().is_some_and(|env| !env.is_empty())), "{given:?}");
     let folders = ["nvidia-cdi-hook", "update-ldcache", "--folder", "/usr/lib/x86_64-linux-gnu", "--folder"];
@@ -137,7 +144,8 @@ fn nothing_is_written_that_would_clash_or_when_only_asked_what_would_be() {
     fs::create_dir(host.path().join("cdi")).unwrap();
     let theirs = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [{"name": "0", "containerEdits": {"env": ["A=b"]}}]});
     fs::write(host.path().join("cdi/nvidia.yaml"), theirs.to_string()).unwrap();
-    for args in [&[][..], &["--output", "cdi/other.json"], &["--output", "elsewhere/nvidia.json"]] {
+    std::os::unix::fs::symlink("cdi", host.path().join("link")).unwrap();
+    for args in [&[][..], &["--output", "cdi/other.json"], &["--output", "./link/nvidia.json"]] {
         let error = generate(host.path(), args).unwrap_err();
         assert!(
             error.contains("cdi/nvidia.yaml describes nvidia.com/gpu already, no other file is written; "),
@@ -145,6 +153,10 @@ fn nothing_is_written_that_would_clash_or_when_only_asked_what_would_be() {
         );
     }
     assert_eq!(fs::read_dir(host.path().join("cdi")).unwrap().count(), 1);
+    for args in [["--output", "here.yaml"], ["--output", "elsewhere/nvidia.json"]] {
+        generate(host.path(), &args).expect("no engine reads it there");
+        assert!(host.path().join(args[1]).exists());
+    }
     let Some(both) = machine(&["nvidia-h100-8", "amd-mi300x-8"]) else { return };
     fs::create_dir(both.path().join("cdi")).unwrap();
     fs::write(both.path().join("cdi/nvidia.yaml"), theirs.to_string()).unwrap();
@@ -243,7 +255,12 @@ fn devices_are_listed_for_people_and_for_programs() {
 
     let none = machine(&["none"]).unwrap();
     let output = ctk(none.path(), &["list"]);
-    assert!(output.status.success() && output.stdout.starts_with(b"this host has no device"));
+    assert!(output.status.success() && output.stdout.starts_with(b"this host has no device of any vendor;"));
+    let output = ctk(host.path(), &["list", "--vendor", "intel"]);
+    assert!(output.status.success() && output.stdout.starts_with(b"this host has no device of intel;"), "{output:?}");
+    let output = ctk(host.path(), &["list", "--vendor", "nvidi"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("\"nvidi\": not known; did you mean nvidia? expected one of nvidia, amd, "), "{error}");
 }
 
 #[test]
