@@ -194,7 +194,7 @@ impl Registry {
         self.files().filter(|file| self.spec(*file).is_some_and(is_of_it)).collect()
     }
 
-    /// The devices of `kind` that are wanted and can be had, numbers in the order of their values.
+    /// The devices of `kind` that are wanted and can be had: numbers in the order of their values, and PCI addresses last, in theirs.
     pub fn names(&self, kind: &Kind) -> Vec<&str> {
         let of_kind = self.files.iter().filter(|file| file.spec.kind == *kind);
         let mut names: Vec<&str> =
@@ -321,8 +321,14 @@ fn clash(kind: &Kind, paths: &[&Path], names: &[&str]) -> Vec<Problem> {
     paths.iter().map(|path| Problem { path: path.to_path_buf(), line: None, message: message.clone() }).collect()
 }
 
-/// Orders texts with their numbers by value: `gpu2` before `gpu10`.
+/// Orders texts with their numbers by value: `gpu2` before `gpu10`. PCI addresses come after all others.
 fn natural(a: &str, b: &str) -> Ordering {
+    match (is_pci_address(a), is_pci_address(b)) {
+        // Digits in base 16, as many in each: the order of the texts is that of the values.
+        (true, true) => return a.to_ascii_lowercase().cmp(&b.to_ascii_lowercase()).then_with(|| a.cmp(b)),
+        (false, false) => {}
+        (a, b) => return a.cmp(&b),
+    }
     let (mut a, mut b) = (a, b);
     loop {
         let ((text_a, number_a, rest_a), (text_b, number_b, rest_b)) = (split_number(a), split_number(b));
@@ -335,6 +341,13 @@ fn natural(a: &str, b: &str) -> Ordering {
         }
         (a, b) = (rest_a, rest_b);
     }
+}
+
+/// Whether `name` is `dddd:bb:dd.f`.
+fn is_pci_address(name: &str) -> bool {
+    const SHAPE: &[u8] = b"xxxx:xx:xx.x";
+    let fits = |(byte, shape): (u8, &u8)| if *shape == b'x' { byte.is_ascii_hexdigit() } else { byte == *shape };
+    name.len() == SHAPE.len() && name.bytes().zip(SHAPE).all(fits)
 }
 
 /// Digits in the order of their values, however many there are.
@@ -367,8 +380,29 @@ mod tests {
 
     #[test]
     fn names_are_ordered_as_people_count() {
-        let ordered =
-            ["0", "0:1", "0:10", "1", "2", "10", "all", "gpu2", "gpu10", "gpu10:2", "gpu10:11", "x007", "x7", "x8"];
+        let ordered = [
+            "0",
+            "0:1",
+            "0:10",
+            "1",
+            "2",
+            "10",
+            "all",
+            "gpu2",
+            "gpu10",
+            "gpu10:2",
+            "gpu10:11",
+            "x007",
+            "x7",
+            "x8",
+            "0000:1b:00.0",
+            "0000:43:00.0",
+            "0000:9D:00.0",
+            "0000:9d:00.0",
+            "0000:9d:00.1",
+            "0000:df:00.0",
+            "000a:01:00.0",
+        ];
         let mut names = ordered;
         names.reverse();
         names.sort_by(|a, b| natural(a, b));

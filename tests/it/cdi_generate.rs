@@ -8,7 +8,7 @@ use gpu_runc::cdi;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::hosts::{self, configure, create, ctk};
+use crate::hosts::{self, configure, create, ctk, paths, start};
 
 fn machine(names: &[&str]) -> Option<TempDir> {
     let host = hosts::make(names)?;
@@ -94,6 +94,27 @@ fn devices_and_their_names_are_chosen() {
     let all = cdi::parse(&text).unwrap().devices.into_iter().find(|device| device.name == "all").unwrap();
     let nodes: Vec<_> = all.container_edits.device_nodes.iter().map(|node| node.path.as_str()).collect();
     assert!(nodes.contains(&"/dev/nvidia7") && !nodes.contains(&"/dev/nvidia0"), "all is all of these: {nodes:?}");
+}
+
+#[test]
+fn a_number_of_devices_is_the_first_ones_also_where_they_have_addresses_for_names() {
+    let Some(host) = machine(&["nvidia-h100-8"]) else { return };
+    generate(host.path(), &["--name-strategy", "pci", "--no-all-device"]).unwrap();
+    let container = start(
+        host.path(),
+        &json!({"ociVersion": "1.2.0", "annotations": {"gpu-runc/gpus": "2"}, "process": {"env": [], "user": {"uid": 0, "gid": 0}},
+                "linux": {}}),
+    );
+    let container = container.unwrap();
+    let mut nodes = paths(&container, "/linux/devices", "path");
+    nodes.retain(|node| node.starts_with("/dev/dri/render"));
+    let second = fs::read_dir(host.path().join("sys/bus/pci/devices/0000:43:00.0/drm")).unwrap();
+    let second = second.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let second =
+        second.filter(|name| name.starts_with("render")).map(|name| format!("/dev/dri/{name}")).next().unwrap();
+    assert!(nodes.len() == 2 && nodes.contains(&second.as_str()), "{second} is not in {nodes:?}");
+    let listed = String::from_utf8(ctk(host.path(), &["cdi", "list"]).stdout).unwrap();
+    assert!(listed.contains("gpu=0000:1b:00.0\nnvidia.com/gpu=0000:43:00.0\n"), "{listed}");
 }
 
 #[test]
