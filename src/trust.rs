@@ -41,6 +41,16 @@ impl Reader {
         self.fault(path, writers)
     }
 
+    /// Why the folder at `path` of a file that was judged itself makes it not to be believed: who may put another in its place. In a
+    /// sticky folder that is the folder's owner alone. Unlike [`Reader::distrusts`], which is for folders whose files all count.
+    pub fn distrusts_folder(self, path: &Path, stat: &FileStat) -> Option<String> {
+        let mut stat = *stat;
+        if stat.st_mode & 0o1000 != 0 {
+            stat.st_mode &= !0o022;
+        }
+        self.distrusts(path, &stat)
+    }
+
     fn fault(self, path: &Path, writers: Writers) -> Option<String> {
         let Writers { uid, gid, mode } = writers;
         let path = path.display();

@@ -45,26 +45,29 @@ impl ConfigCommand {
 }
 
 fn show(path: &Path) -> Result<ExitCode> {
-    let (name, text) = (path.display(), config::read(path)?);
+    let (name, text) = (path.display(), config::believed(path)?);
     let (origin, config) = match &text {
         Some(text) => (format!("# {name}"), checked(text, path)?),
-        None => (format!("# the defaults: there is no {name}"), Config::default()),
+        None => (format!("# the defaults: there is no {name}"), Config::of_no_file(path)?),
     };
     answer(&format!("{origin}\n\n{}", config.to_text()))?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// A file that is named must be there; the one in force need not.
+/// What gpu-runc would say of the file. One that is named must be there; the one in force need not, unless the environment names it.
 fn check(file: Option<&Path>) -> Result<ExitCode> {
     let in_force = Config::path();
     let path = file.unwrap_or(&in_force);
-    match config::read(path)? {
+    match config::believed(path)? {
         Some(text) => {
             checked(&text, path)?;
             answer(&format!("{}: valid\n", path.display()))?;
         }
-        None if file.is_none() => answer(&format!("{}: not there; the defaults are in force\n", path.display()))?,
-        None => return Err(absent(path)),
+        None if file.is_some() => return Err(absent(path)),
+        None => {
+            Config::of_no_file(path)?;
+            answer(&format!("{}: not there; the defaults are in force\n", path.display()))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

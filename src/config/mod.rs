@@ -11,17 +11,20 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use nix::sys::stat::fstat;
 use serde::{Deserialize, Serialize};
 
 pub use fault::line_of;
 pub use policy::{Pods, Policy, Refused, Who};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Quoted, Result};
 use crate::trust::Reader;
 use fault::syntax;
 
 /// Where the configuration is unless [`VARIABLE`] names another file.
 pub const PATH: &str = "/etc/gpu-runc/config.toml";
+/// Names no file, and so the defaults. Everybody may write to it, which changes nothing.
+const NO_FILE: &str = "/dev/null";
 /// Nobody's configuration has this many bytes; an endless file would be read for ever.
 const LARGEST: usize = 1 << 20;
 /// The environment variable that names another configuration file.
@@ -190,17 +193,22 @@ impl Config {
         std::env::var_os(VARIABLE).filter(|name| !name.is_empty()).map_or_else(|| PATH.into(), PathBuf::from)
     }
 
-    /// Reads the file at `path`. An absent file means the defaults; an unreadable one is an error, and one that others than root, or
-    /// than who reads, could have written.
+    /// Reads the file at `path`. An unreadable one is an error, and one that others than root, or than who reads, could have written.
     pub fn load(path: &Path) -> Result<Self> {
-        let Some(file) = open(path)? else { return Ok(Config::default()) };
-        let stat = nix::sys::stat::fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?;
-        match Reader::current().distrusts(path, &stat) {
-            Some(why) => {
-                Err(Error::Config { path: path.to_owned(), line: None, message: format!("not believed: {why}") })
-            }
-            None => Config::parse(&text_of(file, path)?, path),
+        match believed(path)? {
+            Some(text) => Config::parse(&text, path),
+            None => Config::of_no_file(path),
         }
+    }
+
+    /// What it means that there is no file at `path`: the defaults, but an error where somebody named it. A misspelt name would switch a
+    /// policy off.
+    pub fn of_no_file(path: &Path) -> Result<Self> {
+        if path == Path::new(PATH) {
+            return Ok(Config::default());
+        }
+        let message = format!("not found, though {VARIABLE} names it; without that variable the file is {PATH}");
+        Err(Error::Config { path: path.to_owned(), line: None, message })
     }
 
     /// Reads `text`; `path` is for messages. Errors name the line, and for an unknown key the nearest known one.
@@ -211,6 +219,14 @@ impl Config {
         if config.runtimes.is_empty() {
             let message = "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned();
             return fault("runtimes", message);
+        }
+        if let Some(name) = config.runtimes.iter().find(|name| name.is_empty() || is_relative(name)) {
+            let message = format!("runtimes holds {}; expected names and absolute paths", Quoted(name));
+            return fault("runtimes", message);
+        }
+        if let Some(dir) = config.cdi.spec_dirs.iter().find(|dir| !dir.is_absolute()) {
+            let message = format!("cdi.spec-dirs holds \"{}\"; expected absolute paths", dir.display());
+            return fault("cdi.spec-dirs", message);
         }
         let (host, log) = (&config.host, &config.log);
         let paths = [
@@ -231,7 +247,37 @@ impl Config {
     }
 }
 
-/// The text of the configuration file at `path`, or of another tool's. `None`: there is none.
+/// A path that would lead elsewhere from every bundle.
+fn is_relative(runtime: &str) -> bool {
+    runtime.contains('/') && !runtime.starts_with('/')
+}
+
+/// The text of our configuration file at `path`, as far as it may be believed. `None`: there is none.
+///
+/// # Errors
+///
+/// [`Error::Io`] for a file that cannot be read, or is no text; [`Error::Config`] for one that others could have written.
+pub fn believed(path: &Path) -> Result<Option<String>> {
+    if path == Path::new(NO_FILE) {
+        return Ok(Some(String::new()));
+    }
+    let wrong = |message| Err(Error::Config { path: path.to_owned(), line: None, message });
+    let Some(file) = open(path)? else { return Ok(None) };
+    let reader = Reader::current();
+    let stat = fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?;
+    if let Some(why) = reader.distrusts(path, &stat) {
+        return wrong(format!("not believed: {why}"));
+    }
+    // Who may put another file in its place.
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let stat = nix::sys::stat::stat(folder).map_err(|cause| Error::io("look at", folder, cause.into()))?;
+    if let Some(why) = reader.distrusts_folder(folder, &stat) {
+        return wrong(format!("not believed, because of its folder: {why}"));
+    }
+    text_of(file, path).map(Some)
+}
+
+/// The text of another tool's configuration file at `path`. `None`: there is none.
 ///
 /// # Errors
 ///
@@ -317,6 +363,15 @@ mod tests {
             ("[log]\nsyslog = \"yes\"", "config.toml:2: invalid type: string \"yes\", expected a boolean"),
             ("\nruntimes = []", "config.toml:2: runtimes is empty"),
             ("runtimes = [", "config.toml:1: "),
+            (
+                "\nruntimes = [\"runc\", \"./runc\"]",
+                "config.toml:2: runtimes holds \"./runc\"; expected names and absolute",
+            ),
+            ("runtimes = [\"\"]", "config.toml:1: runtimes holds \"\"; expected names and absolute paths"),
+            (
+                "[cdi]\nspec-dirs = [\"/etc/cdi\", \"rel\"]",
+                "config.toml:2: cdi.spec-dirs holds \"rel\"; expected absolute",
+            ),
             ("[host]\nroot = \"here\"", "config.toml:2: host.root is \"here\"; it must be an absolute path"),
             ("[policy]\nannotation-prefixes = [\"\"]", "config.toml:2: policy.annotation-prefixes holds \"\""),
             (

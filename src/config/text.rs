@@ -7,7 +7,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use super::{Config, Vendor};
+use super::{Config, PATH, VARIABLE, Vendor};
 
 /// Where the explanations begin.
 const COLUMN: usize = 37;
@@ -110,7 +110,11 @@ impl Config {
         );
         let example: Vec<_> = example.trim_start().lines().map(|line| format!("# {line}\n")).collect();
         let text = Config::default().to_text();
-        format!("{text}\n# A vendor that is not known yet, whose devices are numbered nodes:\n#\n{}", example.concat())
+        let place = format!("# {PATH} need not be there; a file that {VARIABLE} names must.");
+        format!(
+            "{place}\n\n{text}\n# A vendor that is not known yet, whose devices are numbered nodes:\n#\n{}",
+            example.concat()
+        )
     }
 }
 

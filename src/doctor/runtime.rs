@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use super::{Finding, Subject, engines, versions};
+use crate::config::VARIABLE;
 use crate::error::Result;
 use crate::host::Host;
 
@@ -14,15 +15,13 @@ const PROGRAM: &str = "gpu-runc";
 pub(super) fn configuration(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     const WHY: &str = "with a configuration that cannot be used, no container that asks for a GPU starts";
     let path = subject.environment.config.display();
-    if let Some(fault) = &subject.environment.config_fault {
-        return Ok(vec![Finding::fail(
-            fault,
-            WHY,
-            format!("mend or remove {path}; what follows goes by the defaults"),
-        )]);
-    }
     // The file is where this process finds it, whatever the machine is that it speaks of.
     let is_there = Host::open(Path::new("/"))?.find(&subject.environment.config)?.is_some();
+    if let Some(fault) = &subject.environment.config_fault {
+        let mend = if is_there { "mend or remove" } else { "write" };
+        let fix = format!("{mend} {path}, or unset {VARIABLE}; what follows goes by the defaults");
+        return Ok(vec![Finding::fail(fault, WHY, fix)]);
+    }
     Ok(vec![match is_there {
         true => Finding::pass(path.to_string(), WHY),
         false => Finding::pass(format!("{path} is not there, so the defaults hold"), WHY),

@@ -178,6 +178,11 @@ fn a_configuration_that_cannot_be_used_is_the_first_finding() {
     assert_eq!((level, report.code), ("FAIL", Some(1)));
     assert!(what.contains("gpu-runc.toml:1: unknown key \"runtime\", did you mean \"runtimes\"?"), "{what}");
     assert!(report.findings.len() > 10, "the other checks go by the defaults");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
+    let report = Report::of(command.env("GPU_RUNC_CONFIG", "/absent"));
+    let (level, what, fix) = report.one("config");
+    assert!((level, report.code) == ("FAIL", Some(1)) && what.contains("/absent: not found, though"), "{what}");
+    assert!(fix.starts_with("write /absent, or unset GPU_RUNC_CONFIG;"), "{fix}");
 }
 
 #[test]

@@ -159,19 +159,25 @@ fn a_broken_configuration_stops_only_those_who_ask_for_a_gpu() {
     fs::create_dir(&bin).unwrap();
     fs::write(bin.join("runc"), "#!/bin/sh\nexit 3\n").unwrap();
     fs::set_permissions(bin.join("runc"), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(&config, "runtimes = [").unwrap();
     let call = |verb: &str, env: &str| {
         fs::write(scratch.path().join("config.json"), format!(r#"{{"process":{{"env":["{env}"]}}}}"#)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
         command.args([verb, "c"]).env("PATH", &bin).env("GPU_RUNC_CONFIG", &config).current_dir(scratch.path());
         command.output().unwrap()
     };
-    for verb in ["state", "kill", "delete", "exec", "create", "run"] {
-        assert_eq!(call(verb, "A=b").status.code(), Some(3), "{verb}");
+    for (text, told) in [
+        (None, "config.toml: not found, though GPU_RUNC_CONFIG names it"),
+        (Some("runtimes = ["), "config.toml:1: "),
+        (Some("runtimes = [\"./runc\"]"), "config.toml:1: runtimes holds \"./runc\""),
+    ] {
+        text.map(|text| fs::write(&config, text).unwrap());
+        for verb in ["state", "kill", "delete", "exec", "create", "run"] {
+            assert_eq!(call(verb, "A=b").status.code(), Some(3), "{verb}");
+        }
+        let refused = call("create", "NVIDIA_VISIBLE_DEVICES=all");
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains(told), "{refused:?}");
     }
-    let refused = call("create", "NVIDIA_VISIBLE_DEVICES=all");
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("config.toml:1: "), "{refused:?}");
 }
 
 #[test]
