@@ -8,6 +8,7 @@ use serde_json::json;
 use super::{answer, named};
 use crate::cdi::{self, Fault, Kind, Lookup, Part, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
+use crate::doctor::stale;
 use crate::error::{Error, Result};
 use crate::generate::{self, By, Machine};
 use crate::host::Host;
@@ -18,8 +19,14 @@ use crate::vendor::Vendors;
 /// Prints every device that can be asked for; what is wrong with the files goes to stderr.
 pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<ExitCode> {
     let mut registry = Registry::load_all(&config.cdi.spec_dirs);
-    add_generated(&mut registry, config)?;
+    let (host, vendors) = (Host::open(&config.host.root)?, Vendors::with(&config.vendor)?);
+    let machine = Machine { host: &host, roots: &config.host };
+    let stale = outdated(&registry, machine, vendors);
+    if config.inject.generate != Generate::Never {
+        add_generated(&mut registry, machine, vendors);
+    }
     let devices = devices(&registry);
+    let problems: Vec<&Problem> = registry.problems().iter().chain(&stale).collect();
     if as_json {
         let device =
             |(name, path, version): &Listed<'_>| json!({"name": name.to_string(), "file": path, "cdiVersion": version});
@@ -27,7 +34,7 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
             |problem: &Problem| json!({"file": problem.path, "line": problem.line, "message": problem.message});
         let report = json!({
             "devices": devices.iter().map(device).collect::<Vec<_>>(),
-            "problems": registry.problems().iter().map(problem).collect::<Vec<_>>(),
+            "problems": problems.iter().map(|found| problem(found)).collect::<Vec<_>>(),
             "specDirs": config.cdi.spec_dirs,
         });
         answer(&format!("{report:#}\n"))?;
@@ -39,20 +46,27 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
         false => format!("{name}\n"),
     };
     answer(&format!("Found {} CDI devices\n{}", devices.len(), devices.iter().map(line).collect::<String>()))?;
-    for problem in registry.problems() {
+    for problem in problems {
         eprintln!("gpu-ctk: {}", Error::from(problem.clone()));
     }
     Ok(ExitCode::SUCCESS)
 }
 
+/// What files name and the machine has not: who asks for a device of such a file does not get it from there.
+fn outdated(registry: &Registry, machine: Machine<'_>, vendors: Vendors) -> Vec<Problem> {
+    let of_file = |file| {
+        let spec = registry.spec(file)?;
+        let faults = stale::faults(spec, vendors.by_kind(&spec.kind), machine, &[]);
+        let faults = faults.unwrap_or_else(|error| vec![error.to_string()]);
+        let message = format!("out of date: {}", faults.join(", "));
+        (!faults.is_empty()).then(|| Problem { path: registry.path(file).to_owned(), line: None, message })
+    };
+    registry.files().filter_map(of_file).collect()
+}
+
 /// Adds what would be described in memory; a vendor whose devices cannot be described is told on stderr.
-fn add_generated(registry: &mut Registry, config: &Config) -> Result<()> {
-    if config.inject.generate == Generate::Never {
-        return Ok(());
-    }
-    let host = Host::open(&config.host.root)?;
-    let machine = Machine { host: &host, roots: &config.host };
-    for vendor in Vendors::with(&config.vendor)?.accelerators() {
+fn add_generated(registry: &mut Registry, machine: Machine<'_>, vendors: Vendors) {
+    for vendor in vendors.accelerators() {
         let Some(kind) = vendor.kinds.first().and_then(|kind| kind.parse::<Kind>().ok()) else { continue };
         match generate::everything(vendor, &kind, machine, By::Path) {
             Ok(Some(spec)) => registry.add(spec, &format!("generated:{}", vendor.name)),
@@ -60,7 +74,6 @@ fn add_generated(registry: &mut Registry, config: &Config) -> Result<()> {
             Err(error) => eprintln!("gpu-ctk: {}: {error}", vendor.name),
         }
     }
-    Ok(())
 }
 
 /// A device, its file, and the CDI version that the file declares.
@@ -94,7 +107,18 @@ struct Verdict {
 pub(super) fn validate(config: &Config, files: &[PathBuf], json: bool) -> Result<ExitCode> {
     let verdicts: Vec<Verdict> = if files.is_empty() {
         let registry = Registry::load_all(&config.cdi.spec_dirs);
-        let good = registry.files().filter_map(|file| Some(Verdict::of(registry.path(file), registry.spec(file)?)));
+        // Those are this machine's own.
+        let host = Host::open(&config.host.root)?;
+        let machine = Machine { host: &host, roots: &config.host };
+        let stale = outdated(&registry, machine, Vendors::with(&config.vendor)?);
+        let verdict = |file| {
+            let mut verdict = Verdict::of(registry.path(file), registry.spec(file)?);
+            verdict.warnings.extend(
+                stale.iter().filter(|problem| problem.path == verdict.file).map(|problem| problem.message.clone()),
+            );
+            Some(verdict)
+        };
+        let good = registry.files().filter_map(verdict);
         good.chain(registry.problems().iter().cloned().map(|problem| Verdict::from(Error::from(problem)))).collect()
     } else {
         files.iter().map(|file| judged(file)).collect()

@@ -26,6 +26,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use nix::errno::Errno;
+use nix::sys::stat::stat;
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -34,7 +36,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Parser)]
 #[command(name = "gpu-ctk", version, arg_required_else_help = true, propagate_version = true)]
 #[command(after_help = "The configuration is /etc/gpu-runc/config.toml, or the file that GPU_RUNC_CONFIG names.\n\
-                        Exit status: 0 done, 1 something is wrong (said on stderr), 2 the command line is.")]
+                        Exit status: 0 done, 1 something is wrong, 2 the command line is. Commands that report print what is wrong,\n\
+                        all others say it on stderr.")]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -84,7 +87,8 @@ enum CdiCommand {
     Generate(generate::Generate),
     /// Check CDI files and say everything that is wrong with them
     Validate {
-        /// The files; without any, those of the spec directories
+        /// The files; without any, those of the spec directories, and also whether they are true of this machine
+        #[arg(conflicts_with = "spec_dirs")]
         files: Vec<PathBuf>,
         /// Print JSON
         #[arg(long)]
@@ -142,11 +146,11 @@ fn run(command: Command) -> Result<ExitCode> {
     let config = Config::load(&Config::path());
     match command {
         Command::Cdi(CdiCommand::Generate(generate)) => generate.run(&config?),
-        Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&dirs.in_place(config?), verbose, json),
+        Command::Cdi(CdiCommand::List { verbose, json, dirs }) => cdi::list(&dirs.in_place(config?)?, verbose, json),
         Command::Cdi(CdiCommand::Validate { files, json, dirs }) => {
-            cdi::validate(&dirs.in_place(config?), &files, json)
+            cdi::validate(&dirs.in_place(config?)?, &files, json)
         }
-        Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?), &names),
+        Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?)?, &names),
         Command::List(list) => list.run(&config?),
         Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),
         Command::Node(node) => node.run(),
@@ -160,12 +164,15 @@ fn run(command: Command) -> Result<ExitCode> {
 }
 
 impl SpecDirs {
-    /// `config` with these directories, if any are named.
-    fn in_place(self, mut config: Config) -> Config {
+    /// `config` with these directories, if any are named. Those of the configuration may be absent, one that is named may not.
+    fn in_place(self, mut config: Config) -> Result<Config> {
+        if let Some(absent) = self.spec_dirs.iter().find(|dir| stat(*dir) == Err(Errno::ENOENT)) {
+            return Err(Error::Usage(format!("--spec-dir {}: not found", absent.display())));
+        }
         if !self.spec_dirs.is_empty() {
             config.cdi.spec_dirs = self.spec_dirs;
         }
-        config
+        Ok(config)
     }
 }
 

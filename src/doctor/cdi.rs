@@ -71,7 +71,10 @@ pub(super) fn files(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         let vendor = subject.vendors.by_kind(&spec.kind);
         let finding = match clash(path, spec, &registry) {
             Some(clash) => clash,
-            None => judged(path, spec, vendor, &stale::faults(spec, vendor, subject)?, subject.config.inject.generate),
+            None => {
+                let faults = stale::faults(spec, vendor, subject.machine(), subject.devices)?;
+                judged(path, spec, vendor, &faults, subject.config.inject.generate)
+            }
         };
         findings.insert(path.to_owned(), finding);
     }

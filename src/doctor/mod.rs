@@ -16,7 +16,7 @@ mod persistence;
 mod registration;
 mod runtime;
 mod security;
-mod stale;
+pub mod stale;
 mod toolkits;
 mod versions;
 

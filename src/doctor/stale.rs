@@ -4,51 +4,47 @@
 
 use std::path::Path;
 
-use super::{Devices, Subject};
+use super::Devices;
 use crate::cdi::{ContainerEdits, DeviceNode, Spec};
 use crate::error::{Plain, Quoted, Result};
-use crate::generate;
+use crate::generate::{self, Machine};
 use crate::host::node::{self, Completed};
 use crate::host::{numbers, source};
 use crate::vendor::Vendor;
 
-/// What of `spec` does not hold, each once, in the order of the file; `vendor` is that of its kind, if it is known.
-pub(super) fn faults(spec: &Spec, vendor: Option<&Vendor>, subject: &Subject<'_>) -> Result<Vec<String>> {
+/// What of `spec` does not hold on `machine`, each once, in the order of the file; `vendor` is that of its kind, if it is known, and
+/// `devices` are those that should be in it.
+pub fn faults(spec: &Spec, vendor: Option<&Vendor>, machine: Machine<'_>, devices: &[Devices]) -> Result<Vec<String>> {
     let mut faults: Vec<String> = Vec::new();
-    let devices = spec.devices.iter().map(|device| &device.container_edits);
-    for edits in std::iter::once(&spec.container_edits).chain(devices) {
-        for fault in of_edits(edits, spec, vendor, subject)? {
+    let of_devices = spec.devices.iter().map(|device| &device.container_edits);
+    for edits in std::iter::once(&spec.container_edits).chain(of_devices) {
+        for fault in of_edits(edits, spec, vendor, machine)? {
             if !faults.contains(&fault) {
                 faults.push(fault);
             }
         }
     }
-    faults.extend(missing_devices(spec, vendor, subject));
+    faults.extend(missing_devices(spec, vendor, devices));
     Ok(faults)
 }
 
-fn of_edits(
-    edits: &ContainerEdits,
-    spec: &Spec,
-    vendor: Option<&Vendor>,
-    subject: &Subject<'_>,
-) -> Result<Vec<String>> {
+fn of_edits(edits: &ContainerEdits, spec: &Spec, vendor: Option<&Vendor>, machine: Machine<'_>) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for mount in &edits.mounts {
-        if source::is_missing(mount, subject.host)? {
+        if source::is_missing(mount, machine.host)? {
             faults.push(format!("{} is not there", Quoted(&mount.host_path)));
         }
     }
     for hook in edits.hooks.iter().filter(|hook| hook.path.starts_with('/')) {
-        let found = subject.host.find(Path::new(&hook.path));
+        let found = machine.host.find(Path::new(&hook.path));
         if !matches!(&found, Err(error) if error.is_denied()) && found?.is_none() {
             faults.push(format!("the hook {} is not there", Quoted(&hook.path)));
         }
     }
     for node in &edits.device_nodes {
-        match node::complete(&mut node.clone(), subject.host) {
+        match node::complete(&mut node.clone(), machine.host) {
             Ok(Completed::Whole(note)) => faults.extend(note),
-            Ok(Completed::Absent) if is_promised(node, spec, vendor, subject)? => {}
+            Ok(Completed::Absent) if is_promised(node, spec, vendor, machine)? => {}
             Ok(Completed::Absent) => faults.push(format!("{} is not there", Quoted(node.on_host()))),
             Err(error) => faults.push(error.to_string()),
         }
@@ -58,21 +54,21 @@ fn of_edits(
 
 /// Whether a node that nobody has made can be made by its description: the driver of a known vendor says so itself, that of
 /// another must at least have the number.
-fn is_promised(node: &DeviceNode, spec: &Spec, vendor: Option<&Vendor>, subject: &Subject<'_>) -> Result<bool> {
+fn is_promised(node: &DeviceNode, spec: &Spec, vendor: Option<&Vendor>, machine: Machine<'_>) -> Result<bool> {
     if !node.is_whole() {
         return Ok(false);
     }
     match vendor.filter(|vendor| !vendor.recipes.is_empty()) {
         // A driver that is not whole makes nothing, and has a finding of its own.
-        Some(vendor) => Ok(generate::promises(vendor, &spec.kind, node, subject.machine()).unwrap_or(false)),
-        None => Ok(numbers::is_given(&numbers::read(subject.host)?, node.major)),
+        Some(vendor) => Ok(generate::promises(vendor, &spec.kind, node, machine).unwrap_or(false)),
+        None => Ok(numbers::is_given(&numbers::read(machine.host)?, node.major)),
     }
 }
 
 /// Devices of the machine that `spec` has under none of their names. Names of parts are often known only to the driver's tool.
-fn missing_devices(spec: &Spec, vendor: Option<&Vendor>, subject: &Subject<'_>) -> Vec<String> {
+fn missing_devices(spec: &Spec, vendor: Option<&Vendor>, devices: &[Devices]) -> Vec<String> {
     let is_described = |name: &String| spec.devices.iter().any(|device| device.name == *name);
-    let of_vendor = subject.devices.iter().filter(|Devices { vendor: known, .. }| vendor == Some(*known));
+    let of_vendor = devices.iter().filter(|Devices { vendor: known, .. }| vendor == Some(*known));
     let items = of_vendor.flat_map(|devices| devices.items.iter().flatten());
     items
         .filter(|item| item.identity.instance.is_none() && !item.names.iter().any(is_described))

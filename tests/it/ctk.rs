@@ -49,8 +49,41 @@ fn devices_are_listed_by_number_and_problems_are_told_apart_from_them() {
     assert_eq!(report["devices"][2]["name"], "nvidia.com/gpu=10");
     assert_eq!((report["problems"][0]["line"].as_u64(), err.as_str()), (Some(7), ""));
 
-    let (_, out, _) = said(&ctk(host.path(), &["cdi", "list", "--spec-dir", "/absent"]));
-    assert_eq!(out, "Found 0 CDI devices\n");
+    for command in ["list", "validate"] {
+        let (code, out, err) = said(&ctk(host.path(), &["cdi", command, "--spec-dir", "cdi", "--spec-dir", "/absent"]));
+        assert_eq!(
+            (code, out.as_str(), err.as_str()),
+            (Some(1), "", "gpu-ctk: --spec-dir /absent: not found\n"),
+            "{command}"
+        );
+    }
+}
+
+#[test]
+fn files_that_are_out_of_date_are_told_where_they_are_listed_and_checked() {
+    let host = host();
+    let device = json!({"name": "0", "containerEdits": {
+        "deviceNodes": [{"path": "/dev/absent-npu"}], "mounts": [{"hostPath": "/absent.so", "containerPath": "/a"}],
+        "hooks": [{"hookName": "createContainer", "path": "/absent-hook"}]}});
+    let spec = json!({"cdiVersion": "0.5.0", "kind": "acme.example/npu", "devices": [device]});
+    fs::write(host.path().join("cdi/acme.json"), spec.to_string()).unwrap();
+    fs::remove_file(host.path().join("cdi/bad.yaml")).unwrap();
+    let told = format!(
+        "{}: out of date: \"/absent.so\" is not there, the hook \"/absent-hook\" is not there, \"/dev/absent-npu\" is not there",
+        host.path().join("cdi/acme.json").display()
+    );
+    let (code, out, err) = said(&ctk(host.path(), &["cdi", "list"]));
+    assert!(code == Some(0) && out.contains("acme.example/npu=0\n"), "{out}");
+    assert_eq!(err, format!("gpu-ctk: {told}\n"));
+    let (_, out, _) = said(&ctk(host.path(), &["cdi", "list", "--json"]));
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(report["problems"].as_array().map(Vec::len), Some(1), "{out}");
+    let (code, out, _) = said(&ctk(host.path(), &["cdi", "validate"]));
+    assert!(code == Some(0) && out.contains(&told.replace(": out", ": warning: out")), "{out}");
+    let (code, out, _) = said(&ctk(host.path(), &["cdi", "validate", "cdi/acme.json"]));
+    assert!(code == Some(0) && !out.contains("out of date"), "a file may be for another machine: {out}");
+    let (code, out, _) = said(&ctk(host.path(), &["explain", "--annotation", "cdi.k8s.io/x=acme.example/npu=0"]));
+    assert!(code == Some(1) && out.contains("is out of date: "), "{out}");
 }
 
 #[test]
@@ -157,6 +190,7 @@ fn a_wrong_command_line_exits_with_2_and_says_what_would_be_right() {
         (&["explain"], "--bundle <DIR>|--env <NAME=VALUE>|--annotation <KEY=VALUE>"),
         (&["explain", "--env", "A"], "expected NAME=VALUE"),
         (&["explain", "--bundle", "b", "--env", "A=b"], "cannot be used with"),
+        (&["cdi", "validate", "x.json", "--spec-dir", "cdi"], "cannot be used with"),
     ] {
         let (code, out, err) = said(&ctk(host.path(), args));
         assert!(code == Some(2) && out.is_empty() && err.contains(message), "{args:?}: {err}");
