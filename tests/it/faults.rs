@@ -3,6 +3,7 @@
 //!
 //! Each system call of a `create` is met with every fault, one at a time.
 
+mod dev;
 mod inherited;
 pub(crate) mod scene;
 mod strace;
@@ -26,6 +27,9 @@ const REFUSABLE: &str = "chmod close connect execve fchmod fchmodat fchown fchow
 /// What they say then; of mappings only the last can be.
 const REFUSALS: &[&str] = &["error=ENOSPC", "error=EROFS", "error=EIO", "error=EMFILE", "error=ENOMEM"];
 
+/// A third less than the calls that a `create` makes itself, which tells a run in which nothing was broken.
+const LEAST_CALLS: usize = 110;
+
 /// What a `create` does with nothing in its way, and the bundle after it.
 struct Undisturbed {
     calls: Vec<Call>,
@@ -33,29 +37,41 @@ struct Undisturbed {
     config_json: String,
 }
 
-/// The scenes, and what happens in them. Nothing where strace cannot be used.
+/// The scenes, and what happens in them. Nothing where strace cannot be used. The last has the most calls.
 fn scenes(test: &str) -> Vec<(Scene, Undisturbed)> {
     if !strace::is_usable() {
         skip(test, "needs strace, and to be allowed to trace");
         return Vec::new();
     }
-    let somebody_else = nix::unistd::geteuid().is_root().then_some(1000);
-    if somebody_else.is_none() {
-        skip(&format!("{test} in a root of another owner"), "needs root");
+    let of_another = with_everything();
+    if of_another.is_none() {
+        skip(&format!("{test} in a root of another owner, with a system log"), "needs root, for a /dev of its own");
     }
-    let owners = [Some(None), somebody_else.map(Some)].into_iter().flatten();
-    let scenes = owners.map(Scene::new).map(|scene| (undisturbed(&scene), scene));
-    scenes.map(|(calm, scene)| (scene, calm)).collect()
+    let scenes = [Some(Scene::new(None)), of_another].into_iter().flatten();
+    scenes.map(|scene| (undisturbed(&scene), scene)).map(|(calm, scene)| (scene, calm)).collect()
+}
+
+/// A root of another owner, and a system log that listens.
+fn with_everything() -> Option<Scene> {
+    nix::unistd::geteuid().is_root().then(|| Scene::new(Some(1000)).with_system_log())?
 }
 
 fn undisturbed(scene: &Scene) -> Undisturbed {
+    // What is made once for all containers is there.
+    scene.create(&[], &scene.bundle("first")).output().unwrap();
     let bundle = scene.bundle("undisturbed");
     let trace = scene.scratch.text("trace");
     let output = scene.create(&strace::watching(&trace), &bundle).output().unwrap();
     assert!(output.status.success() && output.stderr.is_empty(), "{}", said(&output));
     let calls = strace::calls(Path::new(&trace));
     let config_json = config_json(&bundle);
-    assert!(has_gpu(&config_json) && calls.len() > 80, "{config_json}: {calls:?}");
+    let own = calls.iter().filter(|call| call.is_own).count();
+    assert!(has_gpu(&config_json) && own > LEAST_CALLS, "{own} calls: {config_json}: {calls:?}");
+    assert!(
+        scene.has_told_grant_of(&bundle) && !scene.has_warned_of(&bundle),
+        "{:?}",
+        scene.scratch.read("gpu-runc.log")
+    );
     Undisturbed { calls, bundle: snapshot(&bundle), config_json }
 }
 
@@ -71,8 +87,7 @@ fn meet(scene: &Scene, index: usize, fault: &Fault) -> (PathBuf, Output) {
 #[test]
 fn a_kill_before_any_system_call_leaves_the_old_configuration_or_the_new_and_the_next_call_does_the_rest() {
     for (scene, calm) in scenes("faults: kills") {
-        let faults: Vec<Fault> =
-            calm.calls.iter().map(|call| Fault { call: call.clone(), what: "signal=SIGKILL" }).collect();
+        let faults: Vec<Fault> = calm.calls.iter().map(|call| Fault::once(call, "signal=SIGKILL")).collect();
         let wrong = strace::each(&faults, |index, fault| {
             let (bundle, output) = meet(&scene, index, fault);
             let wrong = after_kill(&scene, &calm, &bundle, &output);
@@ -110,39 +125,56 @@ enum End {
     GoesOn,
     /// One sentence.
     Said,
+    /// No sentence, for nothing can be written any more.
+    Mute,
     /// No memory is left to say more than that.
     OutOfMemory,
 }
 
 #[test]
 fn a_call_that_fails_is_got_over_or_told_in_one_sentence_and_the_configuration_is_whole() {
-    let mut ends: BTreeMap<(&str, End), usize> = BTreeMap::new();
-    let mut wrong = Vec::new();
     // One is enough: the last has the most calls.
     if let Some((scene, calm)) = scenes("faults: refusals").into_iter().next_back() {
-        let refusable =
-            calm.calls.iter().filter(|call| call.is_own && REFUSABLE.split(' ').any(|name| name == call.name));
-        let faults: Vec<Fault> = refusable
-            .flat_map(|call| {
-                let can_be = |what: &&&str| call.name != "mmap" || **what == "error=ENOMEM";
-                REFUSALS.iter().filter(can_be).map(|what| Fault { call: call.clone(), what })
-            })
-            .collect();
-        let said = strace::each(&faults, |index, fault| {
-            let (bundle, output) = meet(&scene, index, fault);
-            let end = after_refusal(&scene, &calm, fault, &bundle, &output);
-            fs::remove_dir_all(bundle).unwrap();
-            (fault.what, end.map_err(|wrong| format!("{} at {}: {wrong}", fault.what, fault.call.text)))
-        });
-        for (what, end) in said {
-            match end {
-                Ok(end) => *ends.entry((what, end)).or_default() += 1,
-                Err(fault) => wrong.push(fault),
-            }
+        refuse(&scene, &calm, false);
+    }
+}
+
+#[test]
+fn calls_that_fail_from_some_moment_on_are_got_over_or_told_and_the_configuration_is_whole() {
+    let test = "faults: refusals that stay";
+    if !strace::is_usable() {
+        return skip(test, "needs strace, and to be allowed to trace");
+    }
+    let Some(scene) = with_everything() else { return skip(test, "needs root, for a /dev of its own") };
+    refuse(&scene, &undisturbed(&scene), true);
+}
+
+/// Refuses each call in every way, alone or with all later ones of its name.
+fn refuse(scene: &Scene, calm: &Undisturbed, stays: bool) {
+    let mut ends: BTreeMap<(&str, End), usize> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    let refusable = calm.calls.iter().filter(|call| call.is_own && REFUSABLE.split(' ').any(|name| name == call.name));
+    let faults: Vec<Fault> = refusable
+        .flat_map(|call| {
+            let can_be = |what: &&&str| call.name != "mmap" || **what == "error=ENOMEM";
+            REFUSALS.iter().filter(can_be).map(|what| Fault { stays, ..Fault::once(call, what) })
+        })
+        .collect();
+    let said = strace::each(&faults, |index, fault| {
+        let (bundle, output) = meet(scene, index, fault);
+        let end = after_refusal(scene, calm, fault, &bundle, &output);
+        fs::remove_dir_all(bundle).unwrap();
+        (fault.what, end.map_err(|wrong| format!("{} at {}: {wrong}", fault.what, fault.call.text)))
+    });
+    for (what, end) in said {
+        match end {
+            Ok(end) => *ends.entry((what, end)).or_default() += 1,
+            Err(fault) => wrong.push(fault),
         }
     }
-    println!("{} refusals: {ends:?}", ends.values().sum::<usize>() + wrong.len());
+    println!("{} refusals{}: {ends:?}", faults.len(), if stays { " that stay" } else { "" });
     assert!(wrong.is_empty(), "{}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(faults.len() > REFUSALS.len() * LEAST_CALLS, "{}", faults.len());
 }
 
 fn after_refusal(
@@ -154,27 +186,32 @@ fn after_refusal(
 ) -> Result<End, String> {
     let there = config_json(bundle);
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    let end = match output.status.code() {
-        Some(0) if has_gpu(&there) && stderr.is_empty() => End::GoesOn,
-        Some(1) if stderr.lines().count() == 1 && (there == CONFIG_JSON || there == calm.config_json) => {
-            let log = fs::read_to_string(format!("{}.log", bundle.display())).unwrap_or_default();
-            if log.lines().count() != 1 || !log.contains("\"level\":\"error\"") {
-                return Err(format!("the engine's log says {log:?}: {stderr}"));
-            }
-            End::Said
+    let log = fs::read_to_string(format!("{}.log", bundle.display())).unwrap_or_default();
+    let is_told = log.lines().count() == 1 && log.contains("\"level\":\"error\"");
+    // What cannot be opened or written any more cannot be told there either.
+    let stays = |names: &[&str]| fault.stays && names.contains(&fault.call.name.as_str());
+    let is_whole = there == CONFIG_JSON || there == calm.config_json;
+    let end = match (output.status.code(), stderr.lines().count()) {
+        (Some(0), 0) if has_gpu(&there) && log.is_empty() => End::GoesOn,
+        (Some(1), 1) if is_whole && is_told => End::Said,
+        (Some(1), 1) if is_whole && stays(&["open", "openat"]) && log.is_empty() => End::Said,
+        (Some(1), 0) if is_whole && stays(&["write", "writev"]) && log.is_empty() => End::Mute,
+        (None, _) if fault.what == "error=ENOMEM" && there == CONFIG_JSON && stderr.contains("memory") => {
+            End::OutOfMemory
         }
-        None if fault.what == "error=ENOMEM" && there == CONFIG_JSON && stderr.contains("memory") => End::OutOfMemory,
-        _ => return Err(format!("{}; config.json: {there}", said(output))),
+        _ => return Err(format!("{}; the engine's log: {log:?}; config.json: {there}", said(output))),
     };
     let after = snapshot(bundle);
     let left: Vec<_> = after.keys().filter(|name| is_left_over(name)).collect();
     if !left.is_empty() {
         return Err(format!("left over: {left:?}"));
     }
+    if end == End::GoesOn && !scene.has_told_grant_of(bundle) && !stays(&["write", "writev"]) {
+        return Err("the grant is in no log".to_owned());
+    }
     // A mount in place of a link does as much.
     let is_all_done = after == calm.bundle || there != calm.config_json;
-    let is_about_log = fault.call.text.contains("gpu-runc.log");
-    if end == End::GoesOn && !is_all_done && !scene.has_warned_of(bundle) && !is_about_log {
+    if end == End::GoesOn && !is_all_done && !scene.has_warned_of(bundle) {
         return Err(format!("it goes on without a word: {}", difference(&after, &calm.bundle).unwrap_or_default()));
     }
     scene.once_more(bundle)?;
@@ -193,7 +230,7 @@ fn what_cannot_be_read_of_the_machine_is_not_taken_for_absent() {
     let reads = calm.calls.iter().take_while(|call| !call.text.contains("/rootfs\""));
     let reads =
         reads.filter(|call| call.is_own && call.name != "mmap" && REFUSABLE.split(' ').any(|name| name == call.name));
-    let faults: Vec<Fault> = reads.map(|call| Fault { call: call.clone(), what: "error=EIO" }).collect();
+    let faults: Vec<Fault> = reads.map(|call| Fault::once(call, "error=EIO")).collect();
     let ends = strace::each(&faults, |index, fault| {
         let (bundle, output) = meet(&scene, index, fault);
         let (there, is_warned) = (config_json(&bundle), scene.has_warned_of(&bundle));

@@ -7,15 +7,18 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::sync::Arc;
 
 use gpu_runc::ldcache::{Cache, Library, native_flags};
 use serde_json::{Value, json};
 
+use super::dev::{Dev, Listener};
 use crate::hosts;
 use crate::scratch::Scratch;
 
 /// A bundle asks for the GPU in these words.
 pub(crate) const CONFIG_JSON: &str = r#"{"ociVersion":"1.2.0","process":{"env":["PATH=/bin","NVIDIA_VISIBLE_DEVICES=0"],"user":{"uid":0,"gid":0}},"root":{"path":"rootfs"},"linux":{}}"#;
+const BINARY: &str = "GPU_RUNC_BINARY";
 const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 
 /// The machine: its CDI file, its driver's libraries, the configuration of gpu-runc.
@@ -23,6 +26,10 @@ pub(crate) struct Scene {
     pub(crate) scratch: Scratch,
     /// Whose the containers' roots are.
     owner: Option<u32>,
+    /// Where its calls are made, when that is not the machine's own `/dev`.
+    dev: Option<Dev>,
+    /// Who listens at the system log there.
+    listener: Option<Arc<Listener>>,
 }
 
 /// Every file below a folder, with its mode, owner and content.
@@ -31,7 +38,7 @@ pub(crate) type Snapshot = BTreeMap<String, String>;
 impl Scene {
     /// Containers' roots belong to `owner`, where that is somebody else than this process.
     pub(crate) fn new(owner: Option<u32>) -> Self {
-        let scene = Scene { scratch: Scratch::in_memory(), owner };
+        let scene = Scene { scratch: Scratch::in_memory(), owner, dev: None, listener: None };
         let scratch = &scene.scratch;
         let libraries = ["libcuda.so.9.9", "libnvidia-ml.so.9.9"].map(|name| {
             let there = scratch.write(&format!("driver/{name}"), "");
@@ -61,6 +68,7 @@ impl Scene {
             },
         });
         scratch.write("cdi/nvidia.json", &document.to_string());
+        fs::write(scratch.program("ends", ""), program_that_ends()).unwrap();
         scene.configure("");
         scene
     }
@@ -77,10 +85,25 @@ impl Scene {
         Some(scene)
     }
 
+    /// The same with a system log that listens, beside the log file. Nothing where it cannot have a `/dev` of its own.
+    pub(crate) fn with_system_log(self) -> Option<Self> {
+        let socket = self.scratch.path("log");
+        let listener = Listener::at(&socket);
+        self.with_dev(Some(&socket)).map(|scene| Scene { listener: Some(listener), ..scene })
+    }
+
+    /// The same with `log` as the system log, or none.
+    pub(crate) fn with_dev(self, log: Option<&Path>) -> Option<Self> {
+        let dev = Some(Dev::new(&self.scratch.path("dev"), log)?);
+        self.scratch
+            .write("gpu-runc.toml", &self.scratch.read("gpu-runc.toml").replace("syslog = false", "syslog = true"));
+        Some(Scene { dev, ..self })
+    }
+
     /// gpu-runc's configuration from now on, with `more` at its end.
     pub(crate) fn configure(&self, more: &str) {
-        let log = self.scratch.text("gpu-runc.log");
-        self.configure_runtime("/bin/true", &format!("[log]\nsyslog = false\nfile = {log:?}\n{more}"));
+        let (log, ends) = (self.scratch.text("gpu-runc.log"), self.scratch.text("ends"));
+        self.configure_runtime(&ends, &format!("[log]\nsyslog = false\nfile = {log:?}\n{more}"));
     }
 
     /// The same with this low-level runtime and the rest as it is given.
@@ -111,24 +134,42 @@ impl Scene {
 
     /// The call of an engine for `bundle`, behind the words of `prefix`.
     pub(crate) fn create(&self, prefix: &[&str], bundle: &Path) -> Command {
-        let program = gpu_runc();
-        let words = prefix.iter().map(PathBuf::from).chain([program]).chain(
-            ["--log", &format!("{}.log", bundle.display()), "--log-format", "json", "create", "--bundle"]
-                .map(PathBuf::from),
-        );
-        let mut words = words.chain([bundle.to_owned(), id(bundle).into()]);
-        let mut command = Command::new(words.next().unwrap());
+        let mut command = self.command(prefix, &gpu_runc());
         command
-            .args(words)
+            .args(["--log", &format!("{}.log", bundle.display()), "--log-format", "json", "create", "--bundle"])
+            .args([bundle, Path::new(id(bundle))])
             .env("GPU_RUNC_CONFIG", self.scratch.path("gpu-runc.toml"))
             .current_dir(self.scratch.path(""));
         command
     }
 
-    /// Whether our log has a warning for the container of `bundle`.
+    /// Any program in the place of an engine's call.
+    pub(crate) fn command(&self, prefix: &[&str], program: &Path) -> Command {
+        let dev = self.dev.iter().flat_map(Dev::prefix).map(PathBuf::from);
+        let mut words = dev.chain(prefix.iter().map(PathBuf::from)).chain([program.to_owned()]);
+        let mut command = Command::new(words.next().unwrap());
+        command.args(words);
+        command
+    }
+
+    /// Whether one of our logs has a warning for the container of `bundle`.
     pub(crate) fn has_warned_of(&self, bundle: &Path) -> bool {
+        // 3 is the facility of daemons and 4 a warning: 8 × 3 + 4.
+        let is_warning = |line: &&str| line.contains(" WARN ") || line.starts_with("<28>");
+        self.logged_of(bundle, |line| is_warning(&line))
+    }
+
+    /// Whether one of our logs has a grant for the container of `bundle`.
+    pub(crate) fn has_told_grant_of(&self, bundle: &Path) -> bool {
+        self.logged_of(bundle, |line| line.contains(": grant "))
+    }
+
+    fn logged_of(&self, bundle: &Path, is_it: impl Fn(&str) -> bool) -> bool {
         let container = format!(" container={} ", id(bundle));
-        self.scratch.read("gpu-runc.log").lines().any(|line| line.contains(" WARN ") && line.contains(&container))
+        let heard = self.listener.as_ref().map(|listener| listener.heard()).unwrap_or_default();
+        let written = self.scratch.read("gpu-runc.log");
+        let mut lines = written.lines().chain(heard.iter().map(String::as_str));
+        lines.any(|line| line.contains(&container) && is_it(line))
     }
 
     /// The call made once more with nothing in its way. What is wrong then.
@@ -148,9 +189,9 @@ fn id(bundle: &Path) -> &str {
     bundle.file_name().unwrap().to_str().unwrap()
 }
 
-/// The program under test: the one that was just built, or the one that `GPU_RUNC_BINARY` names.
+/// The program under test: the one that was just built, or the one that `GPU_RUNC_BINARY` names, such as that of a release.
 pub(crate) fn gpu_runc() -> PathBuf {
-    std::env::var_os("GPU_RUNC_BINARY").map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from)
+    std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from)
 }
 
 /// How a call ended, for people.
@@ -203,4 +244,28 @@ fn own(path: &Path, owner: u32) {
     if path.is_dir() && !path.is_symlink() {
         fs::read_dir(path).unwrap().for_each(|entry| own(&entry.unwrap().path(), owner));
     }
+}
+
+/// An executable that ends well and makes no other system call, so that no fault reaches it.
+fn program_that_ends() -> Vec<u8> {
+    const HEADERS: usize = 64 + 56;
+    const START: u64 = 0x40_0000;
+    let (machine, code): (u16, &[u8]) = match cfg!(target_arch = "aarch64") {
+        // mov x0, 0; mov x8, 93; svc 0
+        true => (183, b"\x00\x00\x80\xd2\xa8\x0b\x80\xd2\x01\x00\x00\xd4"),
+        // xor edi, edi; mov eax, 60; syscall
+        false => (62, b"\x31\xff\xb8\x3c\x00\x00\x00\x0f\x05"),
+    };
+    let length = (HEADERS + code.len()) as u64;
+    let mut bytes = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0\x02\0".to_vec();
+    bytes.extend(machine.to_le_bytes());
+    bytes.extend(1_u32.to_le_bytes());
+    [START + HEADERS as u64, 64, 0].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes.extend(0_u32.to_le_bytes());
+    [64_u16, 56, 1, 0, 0, 0].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    // One segment, read and executed.
+    [1_u32, 5].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    [0, START, START, length, length, 0x1_0000].iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+    bytes.extend(code);
+    bytes
 }

@@ -49,14 +49,20 @@ pub(crate) struct Fault {
     pub(crate) call: Call,
     /// In strace's words: `signal=SIGKILL`, `error=EIO`, `delay_enter=1000`.
     pub(crate) what: &'static str,
+    /// Whether later calls of this name meet it too.
+    pub(crate) stays: bool,
 }
 
 impl Fault {
+    pub(crate) fn once(call: &Call, what: &'static str) -> Self {
+        Fault { call: call.clone(), what, stays: false }
+    }
+
     /// Runs `command` after the words in front of it that bring the fault about.
     pub(crate) fn prefix(&self) -> Vec<String> {
         let Call { name, number, .. } = &self.call;
         let trace = format!("trace={name}");
-        let inject = format!("inject={name}:{}:when={number}", self.what);
+        let inject = format!("inject={name}:{}:when={number}{}", self.what, if self.stays { "+" } else { "" });
         ["strace", "-o", "/dev/null", "-e", &trace, "-e", &inject].map(str::to_owned).to_vec()
     }
 }

@@ -309,7 +309,7 @@ fn meet(Change { what, call, delay, change, end }: &Change) {
     let calm = super::undisturbed(&scene);
     let is_it = |other: &&Call| other.name.contains(call.0) && other.text.contains(call.1) && other.is_own;
     let found = calm.calls.iter().find(is_it).unwrap_or_else(|| panic!("{what}: there is no such call"));
-    let fault = Fault { call: found.clone(), what: delay };
+    let fault = Fault::once(found, delay);
     let prefix = fault.prefix();
     let prefix: Vec<&str> = prefix.iter().map(String::as_str).collect();
     let bundle = scene.bundle("bundle");
