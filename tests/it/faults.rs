@@ -9,11 +9,13 @@ pub(crate) mod scene;
 mod strace;
 mod surroundings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+
+use serde_json::{Value, json};
 
 use scene::{CONFIG_JSON, Scene, Snapshot, config_json, has_gpu, is_left_over, said, snapshot};
 use strace::{Call, Fault};
@@ -209,13 +211,47 @@ fn after_refusal(
     if end == End::GoesOn && !scene.has_told_grant_of(bundle) && !stays(&["write", "writev"]) {
         return Err("the grant is in no log".to_owned());
     }
-    // A mount in place of a link does as much.
-    let is_all_done = after == calm.bundle || there != calm.config_json;
-    if end == End::GoesOn && !is_all_done && !scene.has_warned_of(bundle) {
+    let Done { in_configuration, in_root } = Done::of(&after, calm);
+    if end == End::GoesOn && !(in_configuration && (in_root || scene.has_warned_of(bundle))) {
         return Err(format!("it goes on without a word: {}", difference(&after, &calm.bundle).unwrap_or_default()));
     }
     scene.once_more(bundle)?;
     Ok(end)
+}
+
+/// What of a bundle is as in the undisturbed one, or left to others who do it as well: mounts in place of links, and the hook for
+/// a mode.
+struct Done {
+    in_configuration: bool,
+    /// What is not can only be told in a warning.
+    in_root: bool,
+}
+
+impl Done {
+    fn of(after: &Snapshot, calm: &Undisturbed) -> Self {
+        let document = |bundle: &Snapshot| -> Value {
+            let text = &bundle["/config.json"];
+            serde_json::from_str(&text[text.find('{').unwrap()..]).unwrap()
+        };
+        let (mut now, then) = (document(after), document(&calm.bundle));
+        let mut by_others = BTreeSet::new();
+        if let Some(mounts) = now["mounts"].as_array_mut() {
+            mounts.retain(|mount| {
+                let name = format!("/rootfs{}", mount["destination"].as_str().unwrap());
+                let link = calm.bundle.get(&name).filter(|there| there.contains(" -> "));
+                link.is_none_or(|link| after.get(&name) == Some(link) || !by_others.insert(name))
+            });
+        }
+        let work = ["nvidia-cdi-hook", "prepare", "--mode", "750", "--path", "/opt/deep"];
+        let hooks = now["hooks"]["createContainer"].as_array().cloned().unwrap_or_default();
+        if then["hooks"].is_null() && hooks.len() == 1 && hooks[0]["args"] == json!(work) {
+            by_others.insert("/rootfs/opt/deep".to_owned());
+            now.as_object_mut().unwrap().remove("hooks");
+        }
+        let of_root = |name: &&String| *name != "/config.json" && !by_others.contains(*name);
+        let mut names = after.keys().chain(calm.bundle.keys()).filter(of_root);
+        Done { in_configuration: now == then, in_root: names.all(|name| after.get(name) == calm.bundle.get(name)) }
+    }
 }
 
 #[test]
