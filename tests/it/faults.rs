@@ -53,7 +53,7 @@ fn scenes(test: &str) -> Vec<(Scene, Undisturbed)> {
     scenes.map(|scene| (undisturbed(&scene), scene)).map(|(calm, scene)| (scene, calm)).collect()
 }
 
-/// A root of another owner, and a system log that listens.
+/// A root and a configuration of another owner, and a system log that listens.
 fn with_everything() -> Option<Scene> {
     nix::unistd::geteuid().is_root().then(|| Scene::new(Some(1000)).with_system_log())?
 }
@@ -110,7 +110,27 @@ fn after_kill(scene: &Scene, calm: &Undisturbed, bundle: &Path, output: &Output)
     if there != CONFIG_JSON && there != calm.config_json {
         return Err(format!("config.json is neither the old nor the new: {there:?}"));
     }
+    if let Some(open) = opened_to_others(scene, bundle) {
+        return Err(open);
+    }
     difference(&scene.once_more(bundle)?, &calm.bundle).map_or(Ok(()), Err)
+}
+
+/// A file of `bundle` that more people may read or write than are to. What is not yet whole is ours alone, or as it will be.
+fn opened_to_others(scene: &Scene, bundle: &Path) -> Option<String> {
+    let owner = scene.owner();
+    let is_one_of =
+        |modes: &[&str], there: &str| modes.iter().any(|mode| there.starts_with(&format!("100{mode} {owner} ")));
+    snapshot(bundle).into_iter().find_map(|(name, there)| {
+        let is_config = name.starts_with("/config.json");
+        let is_right = match (is_left_over(&name), is_config) {
+            (true, _) if !there.starts_with("100") || there.starts_with("100600 ") => true,
+            (true, false) => is_one_of(&["644", "444"], &there),
+            (_, true) => is_one_of(&["640"], &there),
+            (false, false) => true,
+        };
+        (!is_right).then(|| format!("{name} is {there:?}"))
+    })
 }
 
 /// A file in which two bundles differ.
@@ -207,6 +227,9 @@ fn after_refusal(
     let left: Vec<_> = after.keys().filter(|name| is_left_over(name)).collect();
     if !left.is_empty() {
         return Err(format!("left over: {left:?}"));
+    }
+    if let Some(open) = opened_to_others(scene, bundle) {
+        return Err(open);
     }
     if end == End::GoesOn && !scene.has_told_grant_of(bundle) && !stays(&["write", "writev"]) {
         return Err("the grant is in no log".to_owned());

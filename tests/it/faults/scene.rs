@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, lchown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// The machine: its CDI file, its driver's libraries, the configuration of gpu-runc.
 pub(crate) struct Scene {
     pub(crate) scratch: Scratch,
-    /// Whose the containers' roots are.
+    /// Whose the containers' roots are, and the bundles' configurations.
     owner: Option<u32>,
     /// Where its calls are made, when that is not the machine's own `/dev`.
     dev: Option<Dev>,
@@ -32,11 +32,11 @@ pub(crate) struct Scene {
     listener: Option<Arc<Listener>>,
 }
 
-/// Every file below a folder, with its mode, owner and content.
+/// Every file below a folder, as `MODE UID:GID CONTENT`.
 pub(crate) type Snapshot = BTreeMap<String, String>;
 
 impl Scene {
-    /// Containers' roots belong to `owner`, where that is somebody else than this process.
+    /// Containers' roots and configurations belong to `owner`, where that is somebody else than this process.
     pub(crate) fn new(owner: Option<u32>) -> Self {
         let scene = Scene { scratch: Scratch::in_memory(), owner, dev: None, listener: None };
         let scratch = &scene.scratch;
@@ -125,11 +125,22 @@ impl Scene {
         fs::write(at("/etc/ld.so.cache"), cache.to_bytes()).unwrap();
         fs::write(at(&format!("{LIBRARIES}/libcuda.so.1")), "").unwrap();
         symlink("elsewhere", at(&format!("{LIBRARIES}/libcuda.so"))).unwrap();
-        fs::write(bundle.join("config.json"), CONFIG_JSON).unwrap();
+        let config_json = bundle.join("config.json");
+        fs::write(&config_json, CONFIG_JSON).unwrap();
+        // Not what a new file has of itself.
+        fs::set_permissions(&config_json, fs::Permissions::from_mode(0o640)).unwrap();
         if let Some(owner) = self.owner {
             own(&bundle.join("rootfs"), owner);
+            own(&config_json, owner);
         }
         bundle
+    }
+
+    /// `UID:GID` of what belongs to a container.
+    pub(crate) fn owner(&self) -> String {
+        let ours = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
+        let (uid, gid) = self.owner.map_or(ours, |owner| (owner, owner));
+        format!("{uid}:{gid}")
     }
 
     /// The call of an engine for `bundle`, behind the words of `prefix`.
