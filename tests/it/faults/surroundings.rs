@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::scene::{CONFIG_JSON, Scene, config_json, gpu_runc, has_gpu, said};
 use super::strace::{self, Call, Fault};
 use crate::scratch::{program_on_path, skip};
+use gpu_runc::ldcache::{Cache, Library, native_flags};
 
 /// What is to come of it.
 enum End {
@@ -205,6 +206,9 @@ struct Change {
     /// Done meanwhile, to the scene and the bundle.
     change: fn(&Scene, &Path),
     end: End,
+    /// Where the container starts: what our log says of the image's cache, which then stays as it is. Else the driver's libraries
+    /// are in it.
+    warning: Option<&'static str>,
 }
 
 const BEFORE: &str = "delay_enter=1200000";
@@ -220,6 +224,7 @@ const CHANGES: &[Change] = &[
             fs::rename(bundle.join("new"), bundle.join("config.json")).unwrap();
         },
         end: End::Says("somebody else wrote it at the same time"),
+        warning: None,
     },
     Change {
         what: "config.json is written anew in its place after it was read",
@@ -227,6 +232,7 @@ const CHANGES: &[Change] = &[
         delay: AFTER,
         change: |_, bundle| fs::write(bundle.join("config.json"), ANOTHER).unwrap(),
         end: End::Says("config.json"),
+        warning: None,
     },
     Change {
         what: "config.json is emptied before it is read",
@@ -234,6 +240,7 @@ const CHANGES: &[Change] = &[
         delay: AFTER,
         change: |_, bundle| fs::write(bundle.join("config.json"), "").unwrap(),
         end: End::Says("config.json"),
+        warning: None,
     },
     Change {
         what: "a CDI file is replaced before it is read",
@@ -244,6 +251,7 @@ const CHANGES: &[Change] = &[
             fs::rename(scene.scratch.path("cdi/new"), scene.scratch.path("cdi/nvidia.json")).unwrap();
         },
         end: End::Starts,
+        warning: None,
     },
     Change {
         what: "a CDI file is emptied before it is read",
@@ -251,6 +259,7 @@ const CHANGES: &[Change] = &[
         delay: AFTER,
         change: |scene, _| fs::write(scene.scratch.path("cdi/nvidia.json"), "").unwrap(),
         end: End::Says("cdi/nvidia.json: failed to load CDI Spec: "),
+        warning: None,
     },
     Change {
         what: "a CDI file is gone before it is opened",
@@ -258,6 +267,7 @@ const CHANGES: &[Change] = &[
         delay: BEFORE,
         change: |scene, _| fs::remove_file(scene.scratch.path("cdi/nvidia.json")).unwrap(),
         end: End::Says(UNRESOLVABLE),
+        warning: None,
     },
     Change {
         what: "a library is gone before its mount is looked at",
@@ -265,6 +275,7 @@ const CHANGES: &[Change] = &[
         delay: BEFORE,
         change: |scene, _| fs::remove_file(scene.scratch.path("driver/libcuda.so.9.9")).unwrap(),
         end: End::Says("nvidia.json is out of date and not used"),
+        warning: None,
     },
     Change {
         what: "an image's cache is cut short before it is read",
@@ -274,6 +285,7 @@ const CHANGES: &[Change] = &[
             fs::File::options().write(true).open(bundle.join("rootfs/etc/ld.so.cache")).unwrap().set_len(60).unwrap();
         },
         end: End::Starts,
+        warning: Some("ld.so.cache is of no known format"),
     },
     Change {
         what: "an image's cache grows before it is read",
@@ -281,13 +293,28 @@ const CHANGES: &[Change] = &[
         delay: AFTER,
         change: |_, bundle| fs::write(bundle.join("rootfs/etc/ld.so.cache"), vec![b'x'; 20 << 20]).unwrap(),
         end: End::Starts,
+        warning: Some("ld.so.cache: File too large"),
+    },
+    Change {
+        what: "an image's cache is replaced by another before it is read",
+        call: ("stat", "etc/ld.so.cache>"),
+        delay: AFTER,
+        change: |_, bundle| {
+            let mut cache = Cache::default();
+            cache.merge(vec![Library::new(native_flags(true), "libother.so.6", "/lib/libother.so.6")]);
+            fs::write(bundle.join("new"), cache.to_bytes()).unwrap();
+            fs::rename(bundle.join("new"), bundle.join("rootfs/etc/ld.so.cache")).unwrap();
+        },
+        end: End::Starts,
+        warning: None,
     },
     Change {
         what: "the root is gone before it is opened",
-        call: ("openat", "rootfs"),
+        call: ("open", "/rootfs\", "),
         delay: BEFORE,
         change: |_, bundle| fs::rename(bundle.join("rootfs"), bundle.join("elsewhere")).unwrap(),
         end: End::Starts,
+        warning: Some("open the container's root"),
     },
 ];
 
@@ -304,7 +331,7 @@ fn a_file_that_changes_while_it_is_read_is_read_whole_or_not_believed() {
     });
 }
 
-fn meet(Change { what, call, delay, change, end }: &Change) {
+fn meet(Change { what, call, delay, change, end, warning }: &Change) {
     let scene = Scene::new(None);
     let calm = super::undisturbed(&scene);
     let is_it = |other: &&Call| other.name.contains(call.0) && other.text.contains(call.1) && other.is_own;
@@ -316,14 +343,43 @@ fn meet(Change { what, call, delay, change, end }: &Change) {
     let mut child = scene.create(&prefix, &bundle).stderr(std::process::Stdio::null()).spawn().unwrap();
     sleep(Duration::from_millis(600));
     change(&scene, &bundle);
+    let image = cache(&bundle);
     let has_started = child.wait().unwrap().success();
     let (there, log) = (config_json(&bundle), scene.scratch.read("bundle.log"));
     match end {
-        End::Starts => assert!(has_started && has_gpu(&there), "{what}: {there}, {log}"),
+        End::Starts => {
+            assert!(has_started && has_gpu(&there), "{what}: {there}, {log}");
+            let (now, log) = (cache(&bundle), scene.scratch.read("gpu-runc.log"));
+            let warnings: Vec<&str> =
+                log.lines().filter(|line| line.contains(" WARN ") && line.contains(" container=bundle ")).collect();
+            match warning {
+                Some(words) => {
+                    assert!(warnings.len() == 1 && warnings[0].contains(words), "{what}: {warnings:?}");
+                    assert!(now == image, "{what}: the image's cache has changed");
+                }
+                None => {
+                    assert!(warnings.is_empty(), "{what}: {warnings:?}");
+                    let expected = ["libnvidia-ml.so.9.9", "libcuda.so.1", "libcuda.so", "libc.so.6"];
+                    assert_eq!(names_in(&now), expected, "{what}");
+                }
+            }
+        }
         End::Says(reason) => {
             assert!(!has_started && log.contains(reason), "{what}: {log}");
             assert!([CONFIG_JSON, ANOTHER, ""].contains(&there.as_str()), "{what}: {there}");
         }
         End::Ends => unreachable!("no file is so bad"),
     }
+}
+
+/// The bytes of the image's cache, wherever its root is now.
+fn cache(bundle: &Path) -> Vec<u8> {
+    let mut roots = ["rootfs", "elsewhere"].iter().map(|root| bundle.join(root).join("etc/ld.so.cache"));
+    fs::read(roots.find(|cache| cache.is_file()).unwrap()).unwrap()
+}
+
+/// What programs would find by the cache, in the order in which it is looked for.
+fn names_in(cache: &[u8]) -> Vec<String> {
+    let cache = Cache::parse(cache).expect("the linker reads it");
+    cache.libraries.iter().map(|library| library.name.to_string()).collect()
 }
