@@ -316,6 +316,25 @@ const CHANGES: &[Change] = &[
         end: End::Starts,
         warning: Some("open the container's root"),
     },
+    Change {
+        what: "gpu-runc's own configuration is replaced by another before it is read",
+        call: ("stat", "gpu-runc.toml>"),
+        delay: AFTER,
+        change: |scene, _| {
+            scene.scratch.write("new", "nonsense");
+            fs::rename(scene.scratch.path("new"), scene.scratch.path("gpu-runc.toml")).unwrap();
+        },
+        end: End::Starts,
+        warning: None,
+    },
+    Change {
+        what: "gpu-runc's own configuration is written anew and not yet whole when it is read",
+        call: ("stat", "gpu-runc.toml>"),
+        delay: AFTER,
+        change: |scene, _| drop(scene.scratch.write("gpu-runc.toml", "runtimes = [\"/bin/true\"]\n[cdi]\nspec-di")),
+        end: End::Says("gpu-runc.toml:3: "),
+        warning: None,
+    },
 ];
 
 #[test]
