@@ -2,15 +2,20 @@
 //! that change while they are read. One table each.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use gpu_runc::ldcache::{Cache, Library, native_flags};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
+
 use super::scene::{CONFIG_JSON, Scene, config_json, gpu_runc, has_gpu, said};
 use super::strace::{self, Call, Fault};
 use crate::scratch::{program_on_path, skip};
-use gpu_runc::ldcache::{Cache, Library, native_flags};
 
 /// What is to come of it.
 enum End {
@@ -32,7 +37,6 @@ struct Row {
 }
 
 const ROWS: &[Row] = &[
-    Row { what: "nobody listens at the system log", given: with_syslog, script: PLAINLY, end: End::Starts },
     Row { what: "the log's folder is not there", given: with_log_nowhere, script: PLAINLY, end: End::Starts },
     Row { what: "no PATH", given: by_name, script: "unset PATH; exec \"$@\"", end: End::Starts },
     Row {
@@ -134,11 +138,6 @@ fn by_name(scene: &Scene) {
     scene.configure_runtime("true", "[log]\nsyslog = false\n");
 }
 
-fn with_syslog(scene: &Scene) {
-    as_it_is(scene);
-    scene.configure_runtime("/bin/true", "[log]\nlevel = \"debug\"\n");
-}
-
 fn with_log_nowhere(scene: &Scene) {
     as_it_is(scene);
     scene.configure_runtime("/bin/true", "[log]\nsyslog = false\nfile = \"/absent/log\"\n");
@@ -176,6 +175,66 @@ fn poor_surroundings_are_got_over_or_told_and_leave_nothing_half_done() {
             scene.configure("");
             scene.once_more(&bundle).unwrap_or_else(|wrong| panic!("{what}: {wrong}"));
         }
+    }
+}
+
+/// What is to be found at the place of the system log.
+struct Place {
+    what: &'static str,
+    /// Puts it there; what it returns stays as long as the call.
+    given: fn(&Path) -> Option<OwnedFd>,
+}
+
+const PLACES: &[Place] = &[
+    Place { what: "nothing", given: |_| None },
+    Place {
+        what: "a socket at which nobody listens any more",
+        given: |log| {
+            drop(UnixDatagram::bind(log).unwrap());
+            None
+        },
+    },
+    Place {
+        what: "a socket that nobody reads and that is full",
+        given: |log| {
+            let (full, sender) = (UnixDatagram::bind(log).unwrap(), UnixDatagram::unbound().unwrap());
+            sender.set_nonblocking(true).unwrap();
+            while sender.send_to(b"<30>full", log).is_ok() {}
+            Some(full.into())
+        },
+    },
+    Place { what: "a stream", given: |log| Some(UnixListener::bind(log).unwrap().into()) },
+    Place {
+        what: "a file",
+        given: |log| {
+            fs::write(log, "").unwrap();
+            None
+        },
+    },
+    Place {
+        what: "a pipe that nobody reads",
+        given: |log| {
+            mkfifo(log, Mode::S_IRWXU).unwrap();
+            None
+        },
+    },
+];
+
+#[test]
+fn a_system_log_that_is_absent_or_full_is_not_waited_for() {
+    for Place { what, given } in PLACES {
+        let scene = Scene::new(None);
+        let log = scene.scratch.path("log");
+        let held = given(&log);
+        let log = (*what != "nothing").then_some(log.as_path());
+        let Some(scene) = scene.with_dev(log) else {
+            return skip("faults: system logs", "needs root, for a /dev of its own");
+        };
+        let bundle = scene.bundle("bundle");
+        let output = scene.create(&["timeout", "-s", "KILL", "20"], &bundle).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{what}: {}", said(&output));
+        assert!(has_gpu(&config_json(&bundle)) && scene.has_told_grant_of(&bundle), "{what}");
+        drop(held);
     }
 }
 
