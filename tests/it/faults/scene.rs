@@ -205,6 +205,11 @@ pub(crate) fn gpu_runc() -> PathBuf {
     std::env::var_os(BINARY).map_or_else(|| env!("CARGO_BIN_EXE_gpu-runc").into(), PathBuf::from)
 }
 
+/// Whether the program under test is not the one that was just built.
+pub(crate) fn is_another_build() -> bool {
+    std::env::var_os(BINARY).is_some()
+}
+
 /// How a call ended, for people.
 pub(crate) fn said(output: &Output) -> String {
     format!("{}, {:?}", output.status, String::from_utf8_lossy(&output.stderr))

@@ -13,7 +13,7 @@ use gpu_runc::ldcache::{Cache, Library, native_flags};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use super::scene::{CONFIG_JSON, Scene, config_json, gpu_runc, has_gpu, said};
+use super::scene::{CONFIG_JSON, Scene, config_json, gpu_runc, has_gpu, is_another_build, said};
 use super::strace::{self, Call, Fault};
 use crate::scratch::{program_on_path, skip};
 
@@ -59,7 +59,7 @@ const ROWS: &[Row] = &[
         script: "exec \"$@\" 2>&1 | true",
         end: End::Says(UNRESOLVABLE),
     },
-    // The release build does with 32 KiB. The kernel alone lays out more than 4 KiB for arguments and environment, and a path
+    // The kernel alone lays out more than 4 KiB for arguments and environment, and a path
     // that is handed to it takes another 4.
     Row { what: "a stack of 4 KiB", given: as_it_is, script: "exec prlimit --stack=4096 \"$@\"", end: End::Ends },
     Row { what: "a stack of 128 KiB", given: as_it_is, script: "exec prlimit --stack=131072 \"$@\"", end: End::Starts },
@@ -113,6 +113,15 @@ const ROWS: &[Row] = &[
     },
 ];
 
+/// What the build that is released does with less than the one that tests use. On the stack the kernel puts arguments and
+/// environment too, below a gap of up to 8 KiB that is another each time: nine in ten would do with 32 KiB.
+const ROWS_OF_RELEASE: &[Row] = &[Row {
+    what: "a stack of 40 KiB",
+    given: as_it_is,
+    script: "exec env -i GPU_RUNC_CONFIG=\"$GPU_RUNC_CONFIG\" prlimit --stack=40960 \"$@\"",
+    end: End::Starts,
+}];
+
 const PLAINLY: &str = "exec \"$@\"";
 const UNRESOLVABLE: &str = "CDI device injection failed: unresolvable CDI devices nvidia.com/gpu=0";
 
@@ -141,7 +150,8 @@ fn without_cdi(scene: &Scene) {
 
 #[test]
 fn poor_surroundings_are_got_over_or_told_and_leave_nothing_half_done() {
-    for Row { what, given, script, end } in ROWS {
+    let of_release = if is_another_build() { ROWS_OF_RELEASE } else { &[] };
+    for Row { what, given, script, end } in ROWS.iter().chain(of_release) {
         let scene = Scene::new(None);
         let runtime = scene.scratch.text("runtime");
         scene.configure_runtime(&runtime, "[log]\nsyslog = false\n");
