@@ -34,11 +34,16 @@ fn handed_by(scene: &Scene, mut command: Command) -> String {
 
 #[test]
 fn nothing_that_a_grant_opened_is_handed_on() {
+    let test = "nothing_that_a_grant_opened_is_handed_on";
     let machine = Scene::of_machine();
     if machine.is_none() {
-        skip("nothing_that_a_grant_opened_is_handed_on, from a machine without CDI files", "needs CAP_MKNOD");
+        skip(&format!("{test}, from a machine without CDI files"), "needs CAP_MKNOD");
     }
-    for scene in [Some(Scene::new(None)), machine].into_iter().flatten() {
+    let logged = Scene::new(None).with_system_log();
+    if logged.is_none() {
+        skip(&format!("{test}, with a system log"), "needs root, for a /dev of its own");
+    }
+    for scene in [Some(Scene::new(None)), machine, logged].into_iter().flatten() {
         let recorder = scene.scratch.program("recorder", RECORDER);
         let rest = scene.scratch.read("gpu-runc.toml");
         let rest: String =
@@ -48,7 +53,8 @@ fn nothing_that_a_grant_opened_is_handed_on() {
         let through = handed_by(&scene, scene.create(&[], &bundle));
         assert!(has_gpu(&config_json(&bundle)), "{}", config_json(&bundle));
         assert!(bundle.join("rootfs/etc/ld.so.conf.d").is_dir(), "the root was prepared");
-        let direct = handed_by(&scene, Command::new(&recorder));
+        assert!(scene.has_told_grant_of(&bundle), "a log was opened");
+        let direct = handed_by(&scene, scene.command(&[], &recorder));
         assert_eq!(through, direct);
         let held = |fd: &str| through.lines().any(|line| line.starts_with(&format!("{fd} ")));
         assert!(held("3") && held("7"), "{through}");
