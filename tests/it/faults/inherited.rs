@@ -1,10 +1,10 @@
 //! What the low-level runtime is handed after a grant: its working folder, its signals, its capabilities and its descriptors are those
-//! that the engine gave.
+//! that the engine gave; and the files of the container's root say nothing of what the container's variables say.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-use super::scene::{Scene, config_json, has_gpu};
+use super::scene::{CONFIG_JSON, Scene, config_json, has_gpu, snapshot};
 use crate::scratch::skip;
 
 /// Writes down what it is and what it holds. Its own state is read without a child: a shell blocks signals while it makes one.
@@ -58,5 +58,38 @@ fn nothing_that_a_grant_opened_is_handed_on() {
         assert_eq!(through, direct);
         let held = |fd: &str| through.lines().any(|line| line.starts_with(&format!("{fd} ")));
         assert!(held("3") && held("7"), "{through}");
+    }
+}
+
+#[test]
+fn what_a_variable_says_is_in_no_file_of_the_containers_root() {
+    const LINE: &str = "made-up::0:0::/:/bin/sh";
+    const FILES: [&str; 4] = ["passwd", "group", "hosts", "profile"];
+    let document = CONFIG_JSON.replace("\"PATH=/bin\"", &format!("\"PATH=/bin\",\"HOME=/root\\n{LINE}\",\"{LINE}=1\""));
+    let machine = Scene::of_machine();
+    if machine.is_none() {
+        skip("what_a_variable_says, from a machine without CDI files", "needs CAP_MKNOD");
+    }
+    for scene in [Some(Scene::new(None)), machine].into_iter().flatten() {
+        let bundle = scene.bundle("bundle");
+        for file in FILES {
+            fs::write(bundle.join("rootfs/etc").join(file), "root:x:0:0::/root:/bin/sh\n").unwrap();
+        }
+        fs::write(bundle.join("config.json"), &document).unwrap();
+        let before = snapshot(&bundle.join("rootfs"));
+        assert!(scene.create(&[], &bundle).status().unwrap().success());
+        assert!(has_gpu(&config_json(&bundle)) && config_json(&bundle).matches(LINE).count() == 2);
+        let after = snapshot(&bundle.join("rootfs"));
+        // What a CDI file sets for the container is no different.
+        let says = |(name, there): &(&String, &String)| {
+            [LINE, "GPU_DRIVER", "NVIDIA_VISIBLE_DEVICES"]
+                .iter()
+                .any(|word| name.contains(word) || there.contains(word))
+        };
+        assert_ne!(before, after, "the root was prepared");
+        assert_eq!(after.iter().find(says), None);
+        for file in FILES.map(|file| format!("/etc/{file}")) {
+            assert!(before.contains_key(&file) && before.get(&file) == after.get(&file), "{file}");
+        }
     }
 }
