@@ -15,6 +15,9 @@ const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
 const MIB: usize = 1 << 20;
 /// More levels than any stack has room for.
 const DEEP: usize = 200_000;
+/// What our own bounds on YAML say, which are below those that its reader has by itself.
+const TOO_MANY_NODES: &str = "budget breached: Nodes { nodes: 500001 }";
+const TOO_MANY_ALIASES: &str = "budget breached: Aliases { aliases: 1001 }";
 const DEVICE: &str =
     r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"0","containerEdits":{"env":["GOT=it"]}}]}"#;
 
@@ -50,6 +53,19 @@ fn bomb(first: &str) -> String {
         text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![format!("*a{}", level - 1); 8].join(", ")));
     }
     text
+}
+
+/// Mounts whose options are a list of `length` texts: a hundred and fifty lists that are written, and `aliases` more that are aliases of
+/// these. Nothing that a CDI file may not say; one that has fewer anchors is refused for that alone.
+fn mounts(aliases: usize, length: usize) -> String {
+    const WRITTEN: usize = 150;
+    let list = vec!["ro"; length].join(", ");
+    let mount = |number: usize, options: String| {
+        format!("    - {{hostPath: /dev/null, containerPath: /m{number}, options: {options}}}\n")
+    };
+    let written = (0..WRITTEN).map(|number| mount(number, format!("&o{number} [{list}]")));
+    let borrowed = (0..aliases).map(|number| mount(WRITTEN + number, format!("*o{}", number % WRITTEN)));
+    written.chain(borrowed).collect()
 }
 
 #[test]
@@ -151,6 +167,10 @@ fn cdi_files_that_are_made_to_cost_take_nothing_from_a_good_one() {
     scratch.write("config.json", r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]}}"#);
     let header = "cdiVersion: 0.3.0\nkind: nvidia.com/gpu\ndevices:\n";
     scratch.write("cdi/bomb.yaml", &bomb(header));
+    // Of the device that is asked for: whoever took these for good would have two files that describe it.
+    let device = "cdiVersion: 0.5.0\nkind: nvidia.com/gpu\ndevices:\n- name: \"0\"\n  containerEdits:\n    mounts:\n";
+    scratch.write("cdi/nodes.yaml", &(device.to_owned() + &mounts(900, 600)));
+    scratch.write("cdi/aliases.yaml", &(device.to_owned() + &mounts(1001, 1)));
     scratch.write("cdi/deep.yaml", &format!("{header}- name: {}\n", deep("[", "]", DEEP)));
     scratch.write("cdi/steps.yaml", &format!("{header}{}x: y\n", "- ".repeat(DEEP)));
     scratch.write("cdi/deep.json", &format!(r#"{{"cdiVersion":"0.3.0","devices":{}}}"#, deep("[", "]", DEEP)));
@@ -160,6 +180,8 @@ fn cdi_files_that_are_made_to_cost_take_nothing_from_a_good_one() {
     assert!(output.status.success() && scratch.read("config.json").contains("GOT=it"), "{output:?}");
     for (name, part) in [
         ("bomb.yaml", "unknown field"),
+        ("nodes.yaml", TOO_MANY_NODES),
+        ("aliases.yaml", TOO_MANY_ALIASES),
         ("deep.yaml", "cdi/deep.yaml"),
         ("steps.yaml", "cdi/steps.yaml"),
         ("deep.json", "cdi/deep.json"),
@@ -177,13 +199,15 @@ fn cdi_files_that_are_made_to_cost_take_nothing_from_a_good_one() {
 fn files_that_a_person_names_are_read_within_bounds() {
     let scratch = machine();
     scratch.write("bomb.yaml", &bomb("services: {a: {gpus: all}}\n"));
+    let aliases: String = (0..1001).map(|number| format!("y{number}: *x{}\n", number % 150)).collect();
+    let anchors: String = (0..150).map(|number| format!("x{number}: &x{number} [x]\n")).collect();
+    scratch.write("aliases.yaml", &format!("services: {{a: {{gpus: all}}}}\n{anchors}{aliases}"));
     scratch.write("deep.yaml", &format!("services: {}\n", deep("[", "]", DEEP)));
     scratch.write("deep.toml", &format!("runtimes = {}\n", deep("[", "]", DEEP)));
     scratch.write("deep.json", &format!("{{\"runtimes\": {}}}\n", deep("{\"a\":", "}", DEEP)));
     scratch.write("tables.toml", &format!("[{}a]\n", "a.".repeat(DEEP)));
     for args in [
-        ["compose", "bomb.yaml"].as_slice(),
-        &["compose", "deep.yaml"],
+        ["compose", "deep.yaml"].as_slice(),
         &["compose", "/dev/zero"],
         &["config", "check", "deep.toml"],
         &["config", "check", "tables.toml"],
@@ -198,6 +222,11 @@ fn files_that_a_person_names_are_read_within_bounds() {
         let output = limited(&scratch, 300, CTK, args);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(1) && said.len() < 4096, "{args:?}: {:?} {said}", output.status);
+    }
+    for (name, part) in [("bomb.yaml", TOO_MANY_NODES), ("aliases.yaml", TOO_MANY_ALIASES)] {
+        let output = limited(&scratch, 300, CTK, &["compose", name]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(part), "{name}: {:?} {said}", output.status);
     }
 }
 
