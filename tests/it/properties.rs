@@ -118,6 +118,28 @@ fn seeds_are_many_and_can_be_written_out() {
 }
 
 #[test]
+fn every_variable_that_the_table_of_vendors_names_is_fuzzed() {
+    let names = targets::variables();
+    // The first byte of an input picks one.
+    assert!(names.len() <= 256, "{}", names.len());
+    for name in [
+        "GPU_VISIBLE_DEVICES",
+        "NVIDIA_VISIBLE_DEVICES",
+        "NVIDIA_DRIVER_CAPABILITIES",
+        "NVIDIA_REQUIRE_CUDA",
+        "NVIDIA_REQUIRE_DRIVER",
+        "NVIDIA_DISABLE_REQUIRE",
+        "CUDA_VERSION",
+        "MTHREADS_DRIVER_CAPABILITIES",
+        "ASCEND_RUNTIME_MOUNTS",
+        "ASCEND_RUNTIME_OPTIONS",
+        "DOCKER_RESOURCE_NVIDIA_GPU",
+    ] {
+        assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
+    }
+}
+
+#[test]
 fn every_target_can_be_fuzzed() {
     let fuzz = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     let manifest = fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();

@@ -131,6 +131,11 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "pattern", body: formats::pattern, seeds: seeds::patterns, words: &["*", "\n", "a", "**"] },
 ];
 
+/// The names that the target `variables` picks from.
+pub(crate) fn variables() -> Vec<String> {
+    requests::names()
+}
+
 /// The target called `name`.
 pub(crate) fn find(name: &str) -> Option<&'static Target> {
     TARGETS.iter().find(|target| target.name == name)

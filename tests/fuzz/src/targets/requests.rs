@@ -18,16 +18,35 @@ pub(super) fn gpus(data: &[u8]) {
     holds(&View { annotations: vec![("cdi.k8s.io/x".into(), text.into())], ..View::default() });
 }
 
-/// A value of one of the variables that ask for devices, or that say how, which its length picks.
+/// A value of one of the variables that ask for devices, or that say how. The first byte picks which.
 pub(super) fn variables(data: &[u8]) {
-    let Some(text) = text(data) else { return };
-    let visible = Vendors::known().iter().flat_map(|vendor| vendor.visible).map(|variable| variable.name);
-    let others = ["GPU_VISIBLE_DEVICES", "DOCKER_RESOURCE_GPU", "DOCKER_RESOURCE_NVIDIA_GPU"];
-    let beside = ["NVIDIA_DRIVER_CAPABILITIES", "NVIDIA_REQUIRE_CUDA", "CUDA_VERSION", "NVIDIA_DISABLE_REQUIRE"];
-    let names: Vec<&str> = visible.chain(others).chain(beside).collect();
-    let name = names[text.len() % names.len()];
-    let env = vec!["NVIDIA_VISIBLE_DEVICES=0".into(), format!("{name}={text}").into()];
+    let Some((first, value)) = data.split_first() else { return };
+    let Some(value) = text(value) else { return };
+    let names = names();
+    let name = &names[usize::from(*first) % names.len()];
+    let env = vec!["NVIDIA_VISIBLE_DEVICES=0".into(), format!("{name}={value}").into()];
     holds(&View { env, ..View::default() });
+}
+
+/// Every variable that means something in the environment of a container: our own, and those that the rows of vendors name.
+pub(super) fn names() -> Vec<String> {
+    const SWARM: &str = "DOCKER_RESOURCE_";
+    let mut names = vec!["GPU_VISIBLE_DEVICES".to_owned(), format!("{SWARM}GPU")];
+    for vendor in Vendors::known().iter() {
+        names.extend(vendor.visible.iter().map(|variable| variable.name.to_owned()));
+        names.extend(vendor.swarm.words.iter().map(|word| format!("{SWARM}{word}_GPU")));
+        if let Some(rule) = vendor.classes {
+            names.push(rule.variable.to_owned());
+            names.extend(rule.none.map(|(variable, _)| variable.to_owned()));
+        }
+        if let Some(rule) = vendor.requirements {
+            let (variable, _, condition) = rule.legacy;
+            names.extend([rule.off, variable, condition, rule.except].map(Into::into));
+            // They end as their author likes.
+            names.extend(["DRIVER", "x"].map(|end| format!("{}{end}", rule.prefix)));
+        }
+    }
+    names
 }
 
 /// A container in lines: `NAME=value` is a variable, `@key=value` an annotation, `/path` a mount of `/dev/null` there,

@@ -79,8 +79,9 @@ pub(super) fn gpus(_: &Path) -> Vec<Vec<u8>> {
     ])
 }
 
+/// Each value for each variable, which the first byte picks.
 pub(super) fn variables(_: &Path) -> Vec<Vec<u8>> {
-    lines(&[
+    let values = lines(&[
         "all",
         "0,1-3,GPU-1f",
         "none",
@@ -96,7 +97,10 @@ pub(super) fn variables(_: &Path) -> Vec<Vec<u8>> {
         "module-3",
         "enabled",
         "0,1;2",
-    ])
+        "NODRV,VIRTUAL",
+    ]);
+    let picks = (0..=u8::MAX).take(super::requests::names().len());
+    picks.flat_map(|pick| values.iter().map(move |value| [&[pick], value.as_slice()].concat())).collect()
 }
 
 pub(super) fn containers(_: &Path) -> Vec<Vec<u8>> {
