@@ -110,7 +110,7 @@ fn a_vendor_of_the_configuration_is_a_driver() {
 fn podman_compose_sees_the_request_and_no_reservation() {
     const TEST: &str = "podman_compose_sees_the_request_and_no_reservation";
     let Some(program) = program_on_path("podman-compose") else {
-        return skip(TEST, "no podman-compose (optional)");
+        return skip(TEST, "podman-compose not on PATH (apt-get install podman-compose)");
     };
     let scratch = Scratch::new();
     scratch.write("compose.yaml", FILE);

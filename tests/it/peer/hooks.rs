@@ -243,9 +243,12 @@ fn with_libraries(ldconfig: &Path) -> Scratch {
 fn the_linkers_cache_answers_as_after_nvidias_hooks() {
     let test = "the linker's cache after NVIDIA's hooks and ours";
     let Some(theirs) = peer(PROGRAM, test) else { return };
+    if !cfg!(target_arch = "x86_64") {
+        return skip(test, "(optional) is written for the linker of x86-64");
+    }
     let programs = [program_on_path("ldconfig"), program_on_path("cc"), program_on_path("unshare")];
     let ([Some(ldconfig), Some(_), Some(_)], true) = (programs, Path::new(LINKER).exists()) else {
-        return skip(test, "(optional) needs cc, ldconfig, unshare and the linker of x86-64");
+        return skip(test, "needs cc, ldconfig, unshare and the linker of glibc");
     };
     if !nix::unistd::geteuid().is_root() {
         return skip(test, "needs root");
