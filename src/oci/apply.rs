@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::entries::{self, Owner, Rule};
 use super::json::{Object, Patch, array, elements, quoted, string};
+use super::path::parts;
 use super::spec::Spec;
 use crate::cdi::{ContainerEdits, DeviceNode, Mount};
 use crate::error::{Error, Result};
@@ -266,19 +267,6 @@ fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Option<String> {
     }
     list.extend(placed.map(|(.., text)| Cow::Owned(text)));
     Some(array(&list))
-}
-
-/// The components of a path in the container, `.` and `..` resolved by their text.
-fn parts(path: &str) -> Vec<&str> {
-    let mut parts = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => drop(parts.pop()),
-            part => parts.push(part),
-        }
-    }
-    parts
 }
 
 /// The option that maps the owners of a bind mount into a user namespace, unless the mount says itself.

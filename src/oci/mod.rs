@@ -6,6 +6,7 @@
 pub mod apply;
 mod entries;
 pub mod json;
+pub mod path;
 pub mod spec;
 pub mod state;
 pub mod view;

@@ -4,7 +4,6 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
@@ -32,11 +31,6 @@ pub(super) enum Over {
 impl<'r> Folder<'r> {
     pub(super) fn new(root: &'r ContainerRoot, handle: OwnedFd) -> Self {
         Folder { root, handle }
-    }
-
-    /// Where it is in the root without any link.
-    pub(super) fn real(&self) -> Option<PathBuf> {
-        self.root.real_of(&self.handle)
     }
 
     /// Puts a file with these bytes and this mode in it, in place of what was there.

@@ -81,7 +81,7 @@ pub fn prepare(rootfs: &Path, container: &str, work: &Work, edits: &ContainerEdi
         }
     }
     if let Some(profile) = work.driver.map(|driver| &driver.profile).filter(|_| work.has_profile) {
-        match hidden.hides(Path::new(profile.path)) {
+        match hidden.hides_file(profile.path) {
             true => prepared.hook.has_profile = true,
             false => {
                 prepared.notes.extend(tell(&root, profile, &edits.device_nodes).err().map(|error| error.to_string()));
@@ -136,7 +136,7 @@ pub enum Need {
     Spared,
 }
 
-fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden: &Hidden, prepared: &mut Prepared) {
+fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden: &Hidden<'_>, prepared: &mut Prepared) {
     let mut by_folder: BTreeMap<&str, Vec<&Link>> = BTreeMap::new();
     // A mount at the same place does more.
     let is_mounted = |link: &&Link| edits.mounts.iter().any(|mount| mount.container_path == link.place);
@@ -144,13 +144,7 @@ fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden:
         by_folder.entry(names::folder(&link.place).unwrap_or("/")).or_default().push(link);
     }
     for (path, links) in by_folder {
-        let folder = match hidden.hides(Path::new(path)) {
-            true => None,
-            false => match root.folder(Path::new(path)) {
-                Ok(folder) if folder.real().is_some_and(|real| hidden.hides(&real)) => None,
-                folder => Some(folder),
-            },
-        };
+        let folder = (!hidden.hides_folder(path)).then(|| root.folder(Path::new(path)));
         for link in links {
             let instead = links::mount_instead(link, &work.links, &edits.mounts);
             let made = match &folder {
@@ -166,7 +160,7 @@ fn make_links(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden:
                 }
             };
             if let Err(why) = made {
-                match instead.filter(|mount| hidden.takes_mounts(Path::new(&mount.container_path))) {
+                match instead.filter(|mount| hidden.takes_mounts(&mount.container_path)) {
                     Some(mount) => prepared.mounts.push(mount),
                     None => prepared.notes.push(why),
                 }
@@ -186,7 +180,13 @@ fn link_in(root: &ContainerRoot, link: &Link) -> Result<()> {
     make(root, &folder, link, Over::Files)
 }
 
-fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hidden: &Hidden, prepared: &mut Prepared) {
+fn find_libraries(
+    root: &ContainerRoot,
+    work: &Work,
+    edits: &ContainerEdits,
+    hidden: &Hidden<'_>,
+    prepared: &mut Prepared,
+) {
     let shown = match linker::shown(&edits.mounts, &work.links) {
         Ok(shown) => shown,
         Err(error) => return prepared.notes.push(unfound(&error)),
@@ -196,7 +196,7 @@ fn find_libraries(root: &ContainerRoot, work: &Work, edits: &ContainerEdits, hid
     if shown.is_empty() || is_done_by_hook {
         return;
     }
-    if [linker::CACHE, linker::DROP_IN].iter().any(|path| hidden.hides(Path::new(path))) {
+    if [linker::CACHE, linker::DROP_IN].into_iter().any(|path| hidden.hides_file(path)) {
         let folders = names::folders(edits.mounts.iter().map(|mount| mount.container_path.as_str()));
         prepared.hook.folders = folders.map(str::to_owned).collect();
         prepared.hook.compat.clone_from(&work.compat);

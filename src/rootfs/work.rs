@@ -2,6 +2,7 @@
 //!
 //! Pure. Where it comes from is in `absorb` and `links`, how hooks say it in `arguments`.
 
+use crate::oci::path::clean;
 use crate::vendor::hooks::DriverHooks;
 
 /// What is to be done in a container's root.
@@ -91,15 +92,7 @@ impl Link {
         let (folder, _) = self.place.rsplit_once('/').unwrap_or_default();
         let whole =
             if self.target.starts_with('/') { self.target.clone() } else { format!("{folder}/{}", self.target) };
-        let mut parts: Vec<&str> = Vec::new();
-        for part in whole.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => drop(parts.pop()),
-                part => parts.push(part),
-            }
-        }
-        format!("/{}", parts.join("/"))
+        clean(&whole).into_owned()
     }
 }
 

@@ -9,6 +9,7 @@ use gpu_runc::cdi::{ContainerEdits, Mount};
 use gpu_runc::ldcache::Cache;
 use gpu_runc::oci::view::MountView;
 use gpu_runc::rootfs::{self, Link, Work};
+use gpu_runc::vendor::Vendors;
 use tempfile::TempDir;
 
 use crate::scratch::{program_on_path, skip};
@@ -195,6 +196,63 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     fs::remove_file(&cache).unwrap();
     assert_eq!(notes(&root.path().join("absent"), &edits).len(), 1);
     assert_eq!(notes(Path::new("/"), &edits).len(), 1, "the machine itself");
+}
+
+#[test]
+fn a_mount_that_hides_the_place_is_known_however_its_destination_is_written() {
+    let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
+    let place = Link { target: "to".to_owned(), place: "/etc/new/link".to_owned() };
+    let hooks = Some(Vendors::known().iter().find_map(|vendor| vendor.hooks).unwrap());
+    let work = Work { links: vec![place], has_profile: true, driver: hooks, ..Work::default() };
+    type Image = fn(&Path);
+    let plain: Image = |root| fs::create_dir(root.join("etc")).unwrap();
+    let linked: Image = |root| {
+        fs::create_dir_all(root.join("data/etc")).unwrap();
+        symlink("/data/etc", root.join("etc")).unwrap();
+    };
+    let other: Image = |root| {
+        fs::create_dir_all(root.join("etc")).unwrap();
+        fs::create_dir_all(root.join("x/y")).unwrap();
+        symlink("/etc", root.join("x/link")).unwrap();
+        symlink("/etc/sub", root.join("x/up")).unwrap();
+        fs::create_dir(root.join("etc/sub")).unwrap();
+    };
+    for (destination, image, is_hidden) in [
+        ("/etc", plain, true),
+        ("etc", plain, true),
+        ("etc/", plain, true),
+        ("//etc/.", plain, true),
+        ("/etc/../etc2", plain, false),
+        ("/et", plain, false),
+        ("/x/../etc", other, true),
+        ("/x/y/../../etc", other, true),
+        ("/x/link", other, true),
+        ("/x/link/ld.so.cache", other, true),
+        ("/x/link/ld.so.conf.d", other, true),
+        ("/x/up/..", other, true),
+        ("/x/y", other, false),
+        ("/data", linked, true),
+        ("data", linked, true),
+        ("/etc", linked, true),
+        ("/data/other", linked, false),
+        ("/", plain, false),
+        ("", plain, false),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        image(root.path());
+        fs::create_dir_all(root.path().join("lib64")).unwrap();
+        fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
+        let prepared = rootfs::prepare(root.path(), "c", &work, &edits, &["/proc", destination].map(over));
+        let is_written =
+            root.path().join("etc/ld.so.cache").exists() || root.path().join("data/etc/ld.so.cache").exists();
+        assert_eq!(prepared.hook.folders.len(), usize::from(is_hidden), "{destination}: {prepared:?}");
+        assert_eq!((is_written, prepared.notes.len()), (!is_hidden, 0), "{destination}: {prepared:?}");
+        // What is in the way of the cache alone is not in that of the others.
+        let is_whole = is_hidden && !destination.contains("ld.so");
+        let is_made = ["etc/new", "data/etc/new"].iter().any(|folder| root.path().join(folder).exists());
+        assert_eq!((prepared.hook.has_profile, is_made), (is_whole, !is_whole), "{destination}: {prepared:?}");
+        assert_eq!(prepared.hook.links.len(), usize::from(is_whole), "{destination}: {prepared:?}");
+    }
 }
 
 #[test]
