@@ -152,6 +152,11 @@ fn before_name(library: &Library<'_>) -> Option<usize> {
     library.path.strip_suffix(&*library.name).map(str::len)
 }
 
+/// Whether a file says that it is a cache, of whatever format. The linker goes on without one that does not.
+pub fn is_cache(bytes: &[u8]) -> bool {
+    [MAGIC, OLD_MAGIC].iter().any(|magic| bytes.starts_with(magic))
+}
+
 /// What begins with the header of today's format. Older files have it behind one of 12-byte entries.
 fn current_format(bytes: &[u8]) -> Option<&[u8]> {
     let at = match bytes.starts_with(OLD_MAGIC) {

@@ -5,6 +5,8 @@
 mod format;
 pub mod names;
 
+pub use format::is_cache;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};

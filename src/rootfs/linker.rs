@@ -15,7 +15,7 @@ use crate::cdi::Mount;
 use crate::elf;
 use crate::error::Result;
 use crate::host::Host;
-use crate::ldcache::{Cache, Library, names, native_flags};
+use crate::ldcache::{Cache, Library, is_cache, names, native_flags};
 
 pub(super) const CACHE: &str = "/etc/ld.so.cache";
 /// Read before the image's own, as the driver's libraries come before.
@@ -50,7 +50,8 @@ pub(super) struct Libraries<'a> {
 pub(super) fn add(root: &ContainerRoot, libraries: Libraries<'_>) -> Result<Option<String>> {
     let bytes = root.read(Path::new(CACHE), LARGEST)?;
     let has = |loaders: &[&str]| loaders.iter().any(|loader| root.has(Path::new(loader)));
-    let mut cache = match &bytes {
+    // One that is empty, or of zeros, is what a loss of power leaves of one that was just written.
+    let mut cache = match bytes.as_ref().filter(|bytes| is_cache(bytes)) {
         Some(bytes) => match Cache::parse(bytes) {
             Some(cache) => cache,
             None => return Ok(Some(format!("the image's {CACHE} is of no known format, and stays as it is"))),

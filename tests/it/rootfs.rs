@@ -171,7 +171,7 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
         assert!(hook.folders == ["/opt/lib"] && !root.path().join("etc").exists(), "{taken}: {hook:?}");
     }
     fs::create_dir(root.path().join("etc")).unwrap();
-    for content in ["", "nonsense", "glibc-ld.so.cache1.1"] {
+    for content in ["glibc-ld.so.cache1.1", "ld.so-1.7.0\0"] {
         fs::write(root.path().join("etc/ld.so.cache"), content).unwrap();
         let said = notes(root.path(), &edits);
         assert!(said[0].contains("of no known format"), "{content}: {said:?}");
@@ -196,6 +196,30 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
     fs::remove_file(&cache).unwrap();
     assert_eq!(notes(&root.path().join("absent"), &edits).len(), 1);
     assert_eq!(notes(Path::new("/"), &edits).len(), 1, "the machine itself");
+}
+
+#[test]
+fn what_is_left_of_a_cache_after_a_loss_of_power_is_mended() {
+    let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
+    let (root, musl) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (root, loader) in [(&root, "lib64/ld-linux-x86-64.so.2"), (&musl, "lib/ld-musl-x86_64.so.1")] {
+        let loader = root.path().join(loader);
+        fs::create_dir_all(loader.parent().unwrap()).unwrap();
+        fs::write(loader, "").unwrap();
+        fs::create_dir(root.path().join("etc")).unwrap();
+    }
+    let cache = root.path().join("etc/ld.so.cache");
+    assert_eq!(notes(root.path(), &edits), Vec::<String>::new());
+    let whole = fs::read(&cache).unwrap();
+    assert!(Cache::parse(&whole).is_some_and(|cache| cache.libraries.len() == 1));
+    for left in [vec![], vec![0; whole.len()], b"nonsense".to_vec()] {
+        fs::write(&cache, &left).unwrap();
+        assert_eq!(notes(root.path(), &edits), Vec::<String>::new());
+        assert_eq!(fs::read(&cache).unwrap(), whole, "{left:?}");
+    }
+    fs::write(musl.path().join("etc/ld.so.cache"), "").unwrap();
+    let said = notes(musl.path(), &edits);
+    assert!(said.len() == 1 && said[0].contains("C library is musl"), "{said:?}");
 }
 
 #[test]
