@@ -8,9 +8,9 @@ use std::os::fd::OwnedFd;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat, readlinkat, renameat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstatat};
-use nix::unistd::{UnlinkatFlags, fchown, fchownat, symlinkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, fchown, symlinkat, unlinkat};
 
-use super::root::ContainerRoot;
+use super::root::{ContainerRoot, held};
 
 /// A folder in a container's root.
 #[derive(Debug)]
@@ -55,8 +55,10 @@ impl<'r> Folder<'r> {
             made => return made,
         }
         match readlinkat(&self.handle, name) {
-            // One that was left half done is still to have its owner.
-            Ok(there) if there == target => return self.own_link(name),
+            // One that was left half done is still to have its owner; one that was there before keeps its own.
+            Ok(there) if there == target => {
+                return self.own_link(name).or_else(|cause| if cause == Errno::EBUSY { Ok(()) } else { Err(cause) });
+            }
             Ok(_) => {}
             Err(_) => {
                 let there = fstatat(&self.handle, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
@@ -75,10 +77,11 @@ impl<'r> Folder<'r> {
     }
 
     fn own_link(&self, name: &str) -> nix::Result<()> {
-        match self.root.owner() {
-            Some((uid, gid)) => fchownat(&self.handle, name, Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW),
-            None => Ok(()),
+        if self.root.owner().is_none() {
+            return Ok(());
         }
+        let (link, stat) = held(&self.handle, name)?;
+        self.root.give(&link, &stat, SFlag::S_IFLNK)
     }
 
     /// Has `make` make something under a name of our own, and gives it the name by one rename.

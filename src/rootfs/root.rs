@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlink, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat, stat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, getegid, geteuid, unlinkat};
 
@@ -17,11 +17,16 @@ use crate::error::{Error, Result};
 use crate::host::Pieces;
 use crate::host::folder::Names;
 
+/// The mode of folders.
+const FOLDER: Mode = Mode::from_bits_truncate(0o755);
+
 /// The root of a container.
 #[derive(Debug)]
 pub struct ContainerRoot {
     path: PathBuf,
     handle: OwnedFd,
+    /// Whose it is what this process makes.
+    user: Uid,
     owner: Option<(Uid, Gid)>,
     unfinished: String,
 }
@@ -39,11 +44,12 @@ impl ContainerRoot {
             return Err(Error::io("open the container's root", path, cause));
         }
         let owner = (Uid::from_raw(own.st_uid), Gid::from_raw(own.st_gid));
-        let owner = Some(owner).filter(|owner| *owner != (geteuid(), getegid()));
+        let user = geteuid();
+        let owner = Some(owner).filter(|owner| *owner != (user, getegid()));
         let mut id = DefaultHasher::new();
         container.hash(&mut id);
         let unfinished = format!(".gpu-runc-{:016x}", id.finish());
-        Ok(ContainerRoot { path: path.to_owned(), handle, owner, unfinished })
+        Ok(ContainerRoot { path: path.to_owned(), handle, user, owner, unfinished })
     }
 
     /// Whose what is made in it must be, where it would be somebody else's: the root's own owner, which under a user namespace
@@ -180,28 +186,47 @@ impl ContainerRoot {
         let parent = self.made(parent)?;
         match self.make_folder(&parent, name) {
             // A folder with something in it does not give way to another.
-            Ok(()) | Err(Errno::EEXIST | Errno::ENOTEMPTY) => {}
-            Err(cause) => return Err(cause),
+            Err(Errno::EEXIST | Errno::ENOTEMPTY) => self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY),
+            made => made,
         }
-        self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY)
     }
 
     /// A new folder has its owner before it has its name.
-    fn make_folder(&self, parent: &OwnedFd, name: &str) -> nix::Result<()> {
-        const MODE: Mode = Mode::from_bits_truncate(0o755);
-        let Some((uid, gid)) = self.owner else { return mkdirat(parent, name, MODE) };
+    fn make_folder(&self, parent: &OwnedFd, name: &str) -> nix::Result<OwnedFd> {
+        if self.owner.is_none() {
+            mkdirat(parent, name, FOLDER)?;
+            let (made, stat) = held(parent, name)?;
+            return open_to_all(&made, &stat).map(|()| made);
+        }
         let new = format!("{}.d", self.unfinished);
         let remove = || unlinkat(parent, new.as_str(), UnlinkatFlags::RemoveDir);
         // What a call for this container left behind that was killed.
         let _ = remove();
-        let made = mkdirat(parent, new.as_str(), MODE)
-            .and_then(|()| fchownat(parent, new.as_str(), Some(uid), Some(gid), AtFlags::AT_SYMLINK_NOFOLLOW))
-            .and_then(|()| renameat(parent, new.as_str(), parent, name));
+        let made = mkdirat(parent, new.as_str(), FOLDER).and_then(|()| {
+            let (made, stat) = held(parent, &new)?;
+            self.give(&made, &stat, SFlag::S_IFDIR)?;
+            open_to_all(&made, &stat)?;
+            renameat(parent, new.as_str(), parent, name).map(|()| made)
+        });
         if made.is_err() {
             // The first error is the one to tell.
             let _ = remove();
         }
         made
+    }
+
+    /// Gives what is held to the root's owner. A container that shares the root can put something else in the place of what was
+    /// just made: that is not given away.
+    pub(super) fn give(&self, made: &OwnedFd, stat: &FileStat, wanted: SFlag) -> nix::Result<()> {
+        let Some((uid, gid)) = self.owner else { return Ok(()) };
+        if (stat.st_uid, stat.st_gid) == (uid.as_raw(), gid.as_raw()) {
+            return Ok(());
+        }
+        let is_alone = stat.st_nlink == 1 || wanted == SFlag::S_IFDIR;
+        if kind(stat) != wanted || stat.st_uid != self.user.as_raw() || !is_alone {
+            return Err(Errno::EBUSY);
+        }
+        fchownat(made, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)
     }
 
     fn open_in(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
@@ -229,6 +254,25 @@ impl ContainerRoot {
     }
 }
 
+/// A handle for what is called `name` in `folder`, a link not followed, and what it is.
+pub(super) fn held(folder: &OwnedFd, name: &str) -> nix::Result<(OwnedFd, FileStat)> {
+    let handle = openat(folder, name, OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?;
+    let stat = fstat(&handle)?;
+    Ok((handle, stat))
+}
+
+/// Lets everybody into a folder that was made under a stricter umask: programs of every user look for libraries.
+fn open_to_all(made: &OwnedFd, stat: &FileStat) -> nix::Result<()> {
+    let mode = Mode::from_bits_truncate(stat.st_mode);
+    if kind(stat) != SFlag::S_IFDIR {
+        return Err(Errno::ENOTDIR);
+    }
+    match mode.contains(FOLDER) {
+        true => Ok(()),
+        false => fchmodat(AT_FDCWD, link_of(made).as_str(), mode | FOLDER, FchmodatFlags::FollowSymlink),
+    }
+}
+
 /// The name by which the kernel gives out what is open in this process.
 pub fn link_of(handle: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", handle.as_raw_fd())
@@ -252,6 +296,7 @@ mod tests {
     use std::fs;
     use std::os::unix::fs::{MetadataExt, OpenOptionsExt, symlink};
 
+    use super::super::folder::Over;
     use super::*;
 
     const FOR_ALL: Mode = Mode::from_bits_truncate(0o644);
@@ -397,5 +442,46 @@ mod tests {
         let left: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["secret"]);
         assert_ne!(fs::metadata(outside.join("secret")).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_was_put_in_the_place_of_what_was_made_is_not_given_away() {
+        if !geteuid().is_root() {
+            return eprintln!("SKIP what is given away: needs root");
+        }
+        let (scratch, root) = attacked();
+        let inside = scratch.path().join("root");
+        for path in ["root", "root/etc"] {
+            std::os::unix::fs::chown(scratch.path().join(path), Some(4242), Some(4242)).unwrap();
+        }
+        drop(root);
+        let root = ContainerRoot::open(&inside, "c").unwrap();
+        // Of root, as what this process makes.
+        let victim = inside.join("victim");
+        fs::write(&victim, "v").unwrap();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let (new, other) = (inside.join("etc").join(root.unfinished()), inside.join("other"));
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    // Only where something is that can be given away: what is renamed over it is the file itself.
+                    if new.is_symlink() {
+                        let _ = fs::hard_link(&victim, &other);
+                        let _ = fs::rename(&other, &new);
+                    }
+                }
+            });
+            let folder = root.folder(Path::new("/etc")).unwrap();
+            let made = (0..20_000).filter(|round| folder.link("link", &round.to_string(), Over::Files).is_ok()).count();
+            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(made > 100, "{made}");
+        });
+        let (file, link) = (fs::metadata(&victim).unwrap(), fs::symlink_metadata(inside.join("etc/link")).unwrap());
+        assert_eq!((file.uid(), file.gid()), (0, 0), "the file was given to the container");
+        assert!([0, 4242].contains(&link.uid()));
+        root.put(Path::new("/new/deep/file"), b"", FOR_ALL).unwrap();
+        for made in ["new", "new/deep", "new/deep/file"] {
+            assert_eq!(fs::metadata(inside.join(made)).unwrap().uid(), 4242, "{made}");
+        }
     }
 }

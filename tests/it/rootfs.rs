@@ -1,7 +1,7 @@
 //! The dynamic linker's cache as gpu-runc writes it, held against the real `ldconfig` and the real linker.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -10,9 +10,10 @@ use gpu_runc::ldcache::Cache;
 use gpu_runc::oci::view::MountView;
 use gpu_runc::rootfs::{self, Link, Work};
 use gpu_runc::vendor::Vendors;
+use serde_json::json;
 use tempfile::TempDir;
 
-use crate::scratch::{program_on_path, skip};
+use crate::scratch::{Scratch, program_on_path, skip, succeed};
 
 /// A program of every Debian that needs a library beside the C library.
 const PROGRAM: &str = "/usr/bin/xz";
@@ -220,6 +221,41 @@ fn what_is_left_of_a_cache_after_a_loss_of_power_is_mended() {
     fs::write(musl.path().join("etc/ld.so.cache"), "").unwrap();
     let said = notes(musl.path(), &edits);
     assert!(said.len() == 1 && said[0].contains("C library is musl"), "{said:?}");
+}
+
+#[test]
+fn folders_are_open_to_all_whatever_the_umask_is() {
+    for owner in [0, 4242] {
+        let scratch = machine();
+        let root = scratch.path("rootfs");
+        if std::os::unix::fs::chown(&root, Some(owner), Some(owner)).is_err() {
+            return skip("folders under another umask", "needs root");
+        }
+        let start = format!("umask 077 && exec {} create c", env!("CARGO_BIN_EXE_gpu-runc"));
+        let mut command = Command::new("sh");
+        command.args(["-c", &start]).env("GPU_RUNC_CONFIG", scratch.path("gpu-runc.toml"));
+        succeed(command.current_dir(scratch.path("")));
+        for folder in ["opt/new", "opt/new/deep"] {
+            let made = fs::metadata(root.join(folder)).unwrap();
+            assert_eq!((made.mode() & 0o7777, made.uid()), (0o755, owner), "{folder}");
+        }
+    }
+}
+
+/// A machine that gives a container a link in folders that are to be made.
+fn machine() -> Scratch {
+    let scratch = Scratch::new();
+    let args = ["nvidia-cdi-hook", "create-symlinks", "--link", "to::/opt/new/deep/link"];
+    let hook = json!({"hookName": "createContainer", "path": "/usr/bin/nvidia-cdi-hook", "args": args});
+    let device = json!({"name": "0", "containerEdits": {"hooks": [hook]}});
+    let spec = json!({"cdiVersion": "0.5.0", "kind": "nvidia.com/gpu", "devices": [device]});
+    scratch.write("cdi/nvidia.json", &spec.to_string());
+    let dirs = scratch.text("cdi");
+    let config = format!("runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n");
+    scratch.write("gpu-runc.toml", &config);
+    scratch.write("config.json", r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0"]},"root":{"path":"rootfs"}}"#);
+    fs::create_dir_all(scratch.path("rootfs")).unwrap();
+    scratch
 }
 
 #[test]
