@@ -431,13 +431,17 @@ mod tests {
                     }
                 }
             });
+            let mut done = [0; 3];
             for round in 0..10_000 {
-                let _ = root.put(Path::new("/swapped/deep/made"), b"x", FOR_ALL);
+                let put = root.put(Path::new("/swapped/deep/made"), b"x", FOR_ALL).is_ok();
                 let linked = root.folder(Path::new("/swapped/deep"));
-                let _ = linked.map(|folder| folder.link("link", &round.to_string(), super::super::folder::Over::Files));
-                let _ = root.set_mode(Path::new("/swapped/deep/made"), Mode::from_bits_truncate(0o600));
+                let link = |folder: Folder<'_>| folder.link("link", &round.to_string(), Over::Files).is_ok();
+                let linked = linked.is_ok_and(link);
+                let is_set = root.set_mode(Path::new("/swapped/deep/made"), Mode::from_bits_truncate(0o600)).is_ok();
+                done.iter_mut().zip([put, linked, is_set]).for_each(|(count, done)| *count += usize::from(done));
             }
             stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(done.iter().all(|count| *count > 100), "the folder was hardly ever there: {done:?}");
         });
         let left: Vec<_> = fs::read_dir(&outside).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left, ["secret"]);

@@ -62,6 +62,10 @@ fn start(scratch: &Scratch, setup: &str) -> Result<Vec<String>, String> {
     }
     let config: Value = serde_json::from_str(&scratch.read("config.json")).unwrap();
     let mounts = config["mounts"].as_array().cloned().unwrap_or_default();
+    for mount in &mounts {
+        let source = Path::new(mount["source"].as_str().unwrap());
+        assert!(source.starts_with(scratch.path("driver")), "{mount} is of something else than the driver");
+    }
     Ok(mounts.iter().map(|mount| mount["destination"].as_str().unwrap().to_owned()).collect())
 }
 
