@@ -196,7 +196,11 @@ impl Config {
     /// Reads the file at `path`. An unreadable one is an error, and one that others than root, or than who reads, could have written.
     pub fn load(path: &Path) -> Result<Self> {
         match believed(path)? {
-            Some(text) => Config::parse(&text, path),
+            Some(text) => {
+                let mut config = Config::parse(&text, path)?;
+                path.clone_into(&mut config.policy.file);
+                Ok(config)
+            }
             None => Config::of_no_file(path),
         }
     }
@@ -345,6 +349,13 @@ mod tests {
             params = true
         "#;
         assert_eq!(parse(documented), Ok(Config::default()));
+    }
+
+    #[test]
+    fn the_policy_knows_its_file_which_is_no_key_of_that_file() {
+        let path = Path::new(NO_FILE);
+        assert_eq!(Config::load(path).unwrap().policy.file, path);
+        assert!(parse("[policy]\nfile = \"/x\"").unwrap_err().contains("unknown key"));
     }
 
     #[test]

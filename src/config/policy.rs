@@ -2,8 +2,11 @@
 //!
 //! Only what the keys are called and may hold; applying them is the work of the request.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
+use super::PATH;
 use crate::error::Quoted;
 
 /// `[policy]`
@@ -24,6 +27,9 @@ pub struct Policy {
     pub refused: Refused,
     /// What holds for pods in place of the above.
     pub pods: Pods,
+    /// The file that says so, or that could: refusals name it.
+    #[serde(skip)]
+    pub file: PathBuf,
 }
 
 /// `[policy.pods]`: what holds, in place of `[policy]`'s keys of the same names, for containers of Kubernetes pods. Whoever may
@@ -77,6 +83,7 @@ impl Default for Policy {
             mounts: true,
             refused: Refused::Warn,
             pods: Pods::default(),
+            file: PATH.into(),
         }
     }
 }

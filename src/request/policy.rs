@@ -2,7 +2,7 @@
 //!
 //! Pure. Says nothing about which devices may be had.
 
-use crate::config::{PATH, Pods, Policy, Refused, Who};
+use crate::config::{Pods, Policy, Refused, Who};
 use crate::error::Quoted;
 use crate::oci::view::View;
 
@@ -38,7 +38,7 @@ impl<'a> Rules<'a> {
     ///
     /// A legacy hook is the word of the engine that put it there, and may always ask, but for the containers of [`MANAGED`].
     pub(super) fn may_ask(&self, source: &Source) -> Result<(), String> {
-        let off = |key: &str| format!("{key} is false in {PATH}");
+        let off = |key: &str| format!("{key} is false in {}", self.policy.file.display());
         match (source, &self.pods) {
             (Source::CommandLine, _) => Ok(()),
             (Source::Mounts(_), _) if self.policy.mounts => Ok(()),
@@ -75,11 +75,12 @@ impl<'a> Rules<'a> {
     }
 
     fn allows(&self, who: Who, key: &str) -> Result<(), String> {
+        let file = self.policy.file.display();
         match who {
             Who::Always => Ok(()),
             Who::Privileged if self.view.privileged => Ok(()),
-            Who::Privileged => Err(format!(r#"{key} is "privileged" in {PATH} and the container lacks CAP_SYS_ADMIN"#)),
-            Who::Never => Err(format!(r#"{key} is "never" in {PATH}"#)),
+            Who::Privileged => Err(format!(r#"{key} is "privileged" in {file} and the container lacks CAP_SYS_ADMIN"#)),
+            Who::Never => Err(format!(r#"{key} is "never" in {file}"#)),
         }
     }
 

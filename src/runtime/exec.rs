@@ -13,6 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::config::Config;
 use crate::error::{Error, Result, reason};
 
 /// Where to look for a program that PATH does not lead to. podman kills and deletes with no PATH at all; CRI-O's packages have their
@@ -55,7 +56,7 @@ fn find_in(candidates: &[String], path: Option<&OsStr>, ourselves: Option<&Metad
         "no low-level runtime found{why}: looked for {} on PATH and in the usual folders; install one, or name it under \
          \"runtimes\" in {}",
         candidates.join(", "),
-        crate::config::PATH
+        Config::path().display()
     )))
 }
 

@@ -235,3 +235,33 @@ fn a_configuration_that_others_could_have_written_stops_only_who_asks() {
     // The runtime that the defaults lead to has a word of its own about such a document.
     assert!(!String::from_utf8(output.stderr).unwrap().contains("believed"));
 }
+
+#[test]
+fn a_message_about_the_configuration_names_the_file_that_is_read() {
+    let bundle = bundle();
+    let file = bundle.path().join("gpu-runc.toml");
+    for (config, document, message) in [
+        ("runtimes = [\"/absent/runc\"]\n", "{}", "install one, or name it under \"runtimes\" in FILE\n"),
+        (
+            "runtimes = [\"/bin/true\"]\n[policy]\nenv = \"privileged\"\nrefused = \"error\"\n",
+            ASKS,
+            "policy.env is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN\n",
+        ),
+        (
+            "runtimes = [\"/bin/true\"]\n[policy]\nrefused = \"error\"\n",
+            r#"{"process":{"env":["NVIDIA_IMEX_CHANNELS=0"]}}"#,
+            "policy.management is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN\n",
+        ),
+        (
+            "runtimes = [\"/bin/true\"]\n[policy]\nannotations = false\nrefused = \"error\"\n",
+            r#"{"annotations":{"gpu-runc/gpus":"all"}}"#,
+            "policy.annotations is false in FILE\n",
+        ),
+    ] {
+        fs::write(&file, config).unwrap();
+        fs::write(bundle.path().join("config.json"), document).unwrap();
+        let said = String::from_utf8(gpu_runc(bundle.path(), &["create", "c"]).stderr).unwrap();
+        let message = message.replace("FILE", &file.display().to_string());
+        assert!(said.ends_with(&message), "{config}: {said}");
+    }
+}

@@ -38,7 +38,7 @@ fn nvidias_plugin_is_understood_in_each_of_its_strategies() {
     // The image's classes leave its graphics out.
     const FIRST_OF_IMAGE: &[&str] = &["nvidia-uvm", "nvidia-uvm-tools", "nvidia0", "nvidiactl"];
     const FOURTH_OF_IMAGE: &[&str] = &["nvidia-uvm", "nvidia-uvm-tools", "nvidia3", "nvidiactl"];
-    const NOT_LISTED: &str = "policy.pods.env is \"never\" in /etc/gpu-runc/config.toml, and policy.pods.namespaces does not list \"team-a\"";
+    const NOT_LISTED: &str = "/gpu-runc.toml, and policy.pods.namespaces does not list \"team-a\"";
     check(
         "nvidia-h100-8",
         &[
