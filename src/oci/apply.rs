@@ -211,9 +211,11 @@ fn is_same_device(raw: &str, node: &DeviceNode, Owner { uid, gid }: Owner) -> bo
 fn device_rules(old: Vec<&str>, nodes: &[&DeviceNode]) -> Option<String> {
     // A rule counts only if nothing after it takes away again: later rules win.
     let mut valid: HashSet<String> = HashSet::new();
-    for rule in old.iter().copied().map(value) {
-        match rule {
+    for raw in &old {
+        match value(raw) {
             Some(rule) if allows(&rule) => drop(valid.insert(rule.to_string())),
+            // It holds what only others read, and is none of those that are looked for.
+            None if Object::parse(raw).is_ok_and(|rule| rule.get("allow") == Some("true")) => {}
             _ => valid.clear(),
         }
     }

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// One JSON object, borrowed from its text.
@@ -88,7 +88,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
 
             fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Self::Value, M::Error> {
                 let mut members = Vec::new();
-                while let Some(Text(key)) = map.next_key()? {
+                while let Some(key) = map.next_key::<&RawValue>()? {
+                    let key = string(key.get()).ok_or_else(|| M::Error::custom("the name of a member is no string"))?;
                     members.push(Member { key, value: map.next_value()?, object: OnceCell::new() });
                 }
                 Ok(Object(members))
@@ -98,34 +99,51 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// A string, borrowed where it holds no escapes.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct AsText;
-        impl<'de> Visitor<'de> for AsText {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-        from.deserialize_str(AsText)
-    }
+/// What the JSON value `raw` says if it is a string, borrowed where it holds no escapes.
+///
+/// Read as Go's decoder does (encoding/json, `unquoteBytes`), and so runc: an escape of one half of a surrogate pair without the
+/// other is U+FFFD. serde_json refuses those: a member with one in its name would hide from us what all others see.
+#[inline]
+pub fn string(raw: &str) -> Option<Cow<'_, str>> {
+    let text = raw.strip_prefix('"')?.strip_suffix('"')?;
+    if text.as_bytes().contains(&b'\\') { unescaped(text).map(Cow::Owned) } else { Some(Cow::Borrowed(text)) }
 }
 
-/// The string that `raw` is, or `None` if it is none (or holds lone surrogates, which no UTF-8 text can).
-pub fn string(raw: &str) -> Option<Cow<'_, str>> {
-    serde_json::from_str::<Text<'_>>(raw).ok().map(|text| text.0)
+/// `text` with what its escapes stand for. Few texts in a config.json have any.
+#[cold]
+fn unescaped(text: &str) -> Option<String> {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((plain, escape)) = rest.split_once('\\') {
+        out.push_str(plain);
+        let mut after = escape.chars();
+        let c = match after.next()? {
+            'u' => {
+                let (first, behind) = utf16(after.as_str())?;
+                let second = behind.strip_prefix("\\u").and_then(utf16);
+                let units = [first, second.map_or(0, |(unit, _)| unit)];
+                let c = char::decode_utf16(units).next()?.unwrap_or(char::REPLACEMENT_CHARACTER);
+                after = second.filter(|_| c.len_utf16() == 2).map_or(behind, |(_, behind)| behind).chars();
+                c
+            }
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            itself => itself,
+        };
+        out.push(c);
+        rest = after.as_str();
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+/// The unit of UTF-16 that the four digits at the beginning of `text` are, and what follows them.
+fn utf16(text: &str) -> Option<(u16, &str)> {
+    let (digits, rest) = text.split_at_checked(4)?;
+    Some((u16::from_str_radix(digits, 16).ok()?, rest))
 }
 
 /// The elements that `raw` has if it is an array, each in its own bytes.
@@ -282,6 +300,7 @@ mod tests {
             (r#"{"a":null}"#, &["a", "b"], "3", r#"{"a":{"b":3}}"#),
             (r#"{"x":[{"a":1}],"a":{"c":-0.0}}"#, &["a", "b"], "3", r#"{"x":[{"a":1}],"a":{"c":-0.0,"b":3}}"#),
             (r#"{"\u0061":1}"#, &["a"], "3", r#"{"\u0061":3}"#),
+            (r#"{"\ud800":"\udc00","a":1,"\ud800":2}"#, &["a"], "3", r#"{"\ud800":"\udc00","a":3,"\ud800":2}"#),
         ] {
             assert_eq!(spliced(old, &[(path, new)]).as_deref(), Ok(expected), "{old}");
         }
@@ -302,6 +321,36 @@ mod tests {
             assert!(refusal.contains(why), "{old}: {refusal}");
         }
         assert!(spliced(r#"{"b":1,"b":2}"#, &[(&["a"], "3")]).is_ok(), "what is not edited may be ambiguous");
+    }
+
+    #[test]
+    fn strings_are_read_as_go_reads_them() {
+        for (raw, text) in [
+            (r#""""#, ""),
+            (r#""a\b""#, "a\u{8}"),
+            (r#""\"\\\/\b\f\n\r\t\u0041""#, "\"\\/\u{8}\u{c}\n\r\tA"),
+            (r#""\\ud800""#, "\\ud800"),
+            (r#""\ud83d\ude00x""#, "\u{1f600}x"),
+            (r#""\uD83D\uDE00""#, "\u{1f600}"),
+            (r#""\ud800""#, "\u{fffd}"),
+            (r#""\udc00""#, "\u{fffd}"),
+            (r#""a\ud800b""#, "a\u{fffd}b"),
+            (r#""\ud800\n""#, "\u{fffd}\n"),
+            (r#""\ud800\u0041""#, "\u{fffd}A"),
+            (r#""\ud800\ud83d\ude00""#, "\u{fffd}\u{1f600}"),
+            (r#""\ude00\ud83d""#, "\u{fffd}\u{fffd}"),
+            (r#""\ud83d\ude00\ude00""#, "\u{1f600}\u{fffd}"),
+            ("\"\\ud800\u{1f600}\"", "\u{fffd}\u{1f600}"),
+        ] {
+            assert_eq!(string(raw).as_deref(), Some(text), "{raw}");
+            let object = format!("{{{raw}:{raw}}}");
+            let object = Object::parse(&object).unwrap();
+            let members: Vec<_> = object.members().map(|(key, value)| (&**key, value)).collect();
+            assert_eq!(members, [(text, raw)]);
+        }
+        for other in ["null", "1", "[\"a\"]", "{}", "\"", ""] {
+            assert_eq!(string(other), None, "{other}");
+        }
     }
 
     #[test]

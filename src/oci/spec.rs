@@ -116,7 +116,7 @@ fn mount(raw: &str) -> Option<MountView<'_>> {
     Some(MountView {
         destination: object.get("destination").and_then(string)?,
         source: object.get("source").and_then(string).unwrap_or_default(),
-        is_read_only: object.get("options").and_then(elements).unwrap_or_default().contains(&"\"ro\""),
+        is_read_only: strings(object.get("options").into_iter()).iter().any(|option| option == "ro"),
     })
 }
 
@@ -154,6 +154,17 @@ mod tests {
             let after = after(uid).unwrap().unwrap();
             assert!(after.contains(&format!(r#""user":{{"uid":{uid},"gid":2,"additionalGids":[7]}}"#)), "{after}");
             assert!(after.contains(&format!(r#""minor":3,"uid":{uid},"gid":2"#)), "{after}");
+        }
+    }
+
+    #[test]
+    fn a_mount_is_read_only_however_that_is_spelt() {
+        for (options, is_read_only) in
+            [(r#"["rbind","ro"]"#, true), (r#"["\u0072\u006f"]"#, true), (r#"["rw","ro\ud800"]"#, false), ("[]", false)]
+        {
+            let text = format!(r#"{{"mounts":[{{"destination":"/m","options":{options}}}]}}"#);
+            let spec = Spec::parse(&text, Path::new("config.json")).unwrap();
+            assert_eq!(spec.view().mounts.first().unwrap().is_read_only, is_read_only, "{options}");
         }
     }
 }

@@ -22,6 +22,7 @@ mod config;
 mod configure;
 mod ctk;
 mod doctor;
+mod documents;
 mod engines;
 mod errors;
 mod faults;

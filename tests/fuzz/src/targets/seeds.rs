@@ -22,6 +22,10 @@ const DOCUMENTS: &[&str] = &[
     r#"{"linux":{"devices":[{"path":"/dev/npu0"},{"path":"/dev/npu0","type":"b"}],"namespaces":[{"type":"user"}]}}"#,
     r#"{"linux":null,"hooks":{"prestart":[{"path":"/usr/bin/nvidia-container-runtime-hook","args":["x","prestart"]}]},"annotations":{"gpu-runc/gpus":"all"}}"#,
     r#"{"Process":{"env":[]},"process":{"env":null},"\u006dounts":[1e999,-0.0,18446744073709551616]}"#,
+    r#"{"\ud800":"","annotations":{"\udc00":"","io.kubernetes.cri.container-type":"container\ud800","gpu-runc/gpus":"all"},"process":{"env":["NVIDIA_VISIBLE_DEVICES=0\ud83d\ude00\ud83d","\ud800\u0041=\\ud800"]}}"#,
+    r#"{"mounts":[{"destination":"/usr/lib/libx.so.1\ud800","\udbff\ud800":1}],"linux":{"devices":[{"path":"\udc00/dev/npu0"}]},"hooks":{"prestart\ud800":[{"path":"\ud800"}]}}"#,
+    r#"{"linux":{"resources":{"devices":[{"allow":true,"type":"c","major":195,"minor":0,"access":"rwm"},{"allow":true,"\ud800":1}]}}}"#,
+    r"a\ud800\udbff\udc00\udc00\u0041\\\ud800\n\uD83D\uDE00",
 ];
 
 pub(super) fn argv(_: &Path) -> Vec<Vec<u8>> {

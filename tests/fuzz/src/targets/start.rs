@@ -36,12 +36,20 @@ pub(super) fn argv(data: &[u8]) {
     }
 }
 
-/// A config.json, read for what it asks: what is read is in it.
+/// A config.json, read for what it asks: what is read is in it, and is what Go reads.
 pub(super) fn document(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let _ = State::parse(text);
-    let Ok(spec) = Spec::parse(text, Path::new(PATH)) else { return };
+    string_is_read_as_by_go(text);
+    let plain = without_halves(text);
+    let without = Spec::parse(&plain, Path::new(PATH));
+    let Ok(spec) = Spec::parse(text, Path::new(PATH)) else {
+        assert!(without.is_err(), "half a character is what is wrong with it");
+        return;
+    };
+    let without = without.expect("half a character is nothing wrong");
     let view = spec.view();
+    assert_eq!(format!("{view:?}"), format!("{:?}", without.view()));
     let _ = (spec.root(), spec.has_user_namespace(), view.is_sandbox());
     for hook in &view.hooks {
         assert!(
@@ -53,6 +61,44 @@ pub(super) fn document(data: &[u8]) {
     let once = Request::from_spec(&view, &Policy::default(), Vendors::known());
     let again = Request::from_spec(&spec.view(), &Policy::default(), Vendors::known());
     assert_eq!(once.map_err(|error| error.to_string()), again.map_err(|error| error.to_string()));
+}
+
+/// `text` between quotes, as a member's name and as its value. The reference is Go's rule (encoding/json, `unquoteBytes`): an
+/// escape of half a surrogate pair is U+FFFD. For the rest it is serde_json, which refuses those.
+fn string_is_read_as_by_go(text: &str) {
+    let raw = format!("\"{text}\"");
+    if elements(&format!("[{raw}]")).is_none_or(|elements| elements != [raw.as_str()]) {
+        return;
+    }
+    let expected: String = serde_json::from_str(&without_halves(&raw)).expect("nothing is left to refuse");
+    assert_eq!(string(&raw).as_deref(), Some(&*expected), "{raw}");
+    let object = format!("{{{raw}:{raw}}}");
+    let object = Object::parse(&object).expect("a string is a member's name");
+    assert!(object.members().all(|(key, value)| *key == expected && value == raw), "{raw}");
+}
+
+/// `text` in which every escape of half a surrogate pair is the escape of U+FFFD: what Go reads in its place, and as long.
+fn without_halves(text: &str) -> String {
+    let unit = |at: usize| {
+        let digits = text.get(at..)?.strip_prefix("\\u")?.get(..4)?;
+        if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) { u32::from_str_radix(digits, 16).ok() } else { None }
+    };
+    let (mut out, mut at) = (String::new(), 0);
+    while let Some(c) = text.get(at..).and_then(|rest| rest.chars().next()) {
+        let (length, is_half) = match (unit(at), unit(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..=0xdfff)) => (12, false),
+            (Some(0xd800..=0xdfff), _) => (6, true),
+            (Some(_), _) => (6, false),
+            // The character behind a backslash begins nothing.
+            (None, _) if c == '\\' => {
+                (1 + text.get(at + 1..).and_then(|t| t.chars().next()).map_or(0, char::len_utf8), false)
+            }
+            (None, _) => (c.len_utf8(), false),
+        };
+        out.push_str(if is_half { "\\ufffd" } else { &text[at..at + length] });
+        at += length;
+    }
+    out
 }
 
 /// Whether a member comes more than once, or in another letter case, on any level that is looked at.
@@ -95,6 +141,13 @@ pub(super) fn apply(data: &[u8]) {
         };
         let changes = Changes { edits: &edits, replaced_hooks: &replaced_hooks, idmap };
         let Ok(Some(once)) = spec.apply(&changes) else { continue };
+        // What holds U+FFFD itself may be there already.
+        if !line.contains(['\\', '\u{fffd}']) {
+            let plain = without_halves(document);
+            let without = Spec::parse(&plain, Path::new(PATH)).expect("as long, and of the same members");
+            let same = without.apply(&changes).expect("as safe").unwrap_or_else(|| plain.clone());
+            assert_eq!(without_halves(&once), same, "half a character changes what is edited");
+        }
         let after = Spec::parse(&once, Path::new(PATH)).expect("what is written is read back");
         let again = after.apply(&Changes { replaced_hooks: &[], ..changes });
         let twice = again.expect("what is written can be edited");
