@@ -89,7 +89,7 @@ fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
     let view = spec.view();
     match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
-            let granted = decide(&view, &request, config, vendors);
+            let granted = decide(spec, &view, &request, config, vendors);
             let outcome = granted.and_then(|granted| Ok((edited(spec, &request, &granted.edits)?, granted)));
             Story { outcome: outcome.map(|(text, granted)| (granted, text)), request: Some(request) }
         }

@@ -113,7 +113,7 @@ fn root(state_file: Option<&str>) -> Result<(PathBuf, String)> {
     let config = bundle.join("config.json");
     let text = read_file(&config)?;
     let spec = Spec::parse(&text, &config)?;
-    let root = spec.root().filter(|root| !root.is_empty());
+    let root = spec.root()?.filter(|root| !root.is_empty());
     let absent = || Error::Spec { path: config.clone(), message: "it names no root".to_owned() };
     root.map(|root| (bundle.join(&*root), state.id.clone())).ok_or_else(absent)
 }

@@ -13,7 +13,7 @@ use super::json::{Object, Patch, array, elements, quoted, string};
 use super::path::parts;
 use super::spec::Spec;
 use crate::cdi::{ContainerEdits, DeviceNode, Mount};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// What is to happen to a document.
 #[derive(Debug, Clone, Copy)]
@@ -30,17 +30,15 @@ impl Spec<'_> {
     /// The document's text after `changes`, or `None` if there is nothing to change. Errors name the member that cannot be
     /// edited safely; nothing has happened then.
     pub fn apply(&self, changes: &Changes<'_>) -> Result<Option<String>> {
-        let refused =
-            |why| Error::Spec { path: self.path.to_owned(), message: format!("cannot be edited safely: {why}") };
-        let patch = self.patch(changes).map_err(refused)?;
+        let patch = self.patch(changes).map_err(|why| self.refused(&why))?;
         if patch.is_nothing() {
             return Ok(None);
         }
         if self.has_more_text() {
-            return Err(refused("there is text after the end of the document".to_owned()));
+            return Err(self.refused("there is text after the end of the document"));
         }
         let mut out = String::with_capacity(self.text.len() + 16 * 1024);
-        patch.splice(Some(self.text), &mut out).map_err(refused)?;
+        patch.splice(Some(self.text), &mut out).map_err(|why| self.refused(&why))?;
         Ok(Some(out))
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::json::{Object, elements, string};
 use super::view::{HookView, MountView, View};
-use crate::error::{Error, Result};
+use crate::error::{Error, Quoted, Result};
 
 /// A config.json, borrowed from its text.
 #[derive(Debug)]
@@ -53,9 +53,26 @@ impl<'a> Spec<'a> {
         self.get(path).and_then(elements).unwrap_or_default()
     }
 
-    /// `root.path`, as written: absolute, or below the bundle.
-    pub fn root(&self) -> Option<Cow<'a, str>> {
-        self.get(&["root", "path"]).and_then(string)
+    /// Refuses to act on a document of which a member that decides what a container gets, or where, cannot be read: to go on
+    /// as if it were absent would let a policy pass that it is to decide. What other parsers read differently is refused too.
+    pub fn check(&self) -> Result<()> {
+        self.check_members(DECIDING)
+    }
+
+    /// `root.path`, as written: absolute, or below the bundle. An error where parsers may find different ones: others would
+    /// then work in one root, we in the other.
+    pub fn root(&self) -> Result<Option<Cow<'a, str>>> {
+        self.check_members(&[ROOT])?;
+        Ok(self.get(&["root", "path"]).and_then(string))
+    }
+
+    fn check_members(&self, members: &[Expected]) -> Result<()> {
+        fault(&self.top, members, "").map_or(Ok(()), |why| Err(self.refused(&why)))
+    }
+
+    /// The error for a document that can be read but not be changed, or acted on, without a doubt.
+    pub(super) fn refused(&self, why: &str) -> Error {
+        Error::Spec { path: self.path.to_owned(), message: format!("cannot be edited safely: {why}") }
     }
 
     /// A number at `path`, refused if it is there and cannot be what runc would read.
@@ -71,7 +88,7 @@ impl<'a> Spec<'a> {
     }
 
     /// The parts of the document that matter to a GPU request. Where a member comes twice, what any of them asks counts as
-    /// asked: the edit that follows is refused then, rather than a request overlooked.
+    /// asked: [`Spec::check`] refuses it then, rather than a request be overlooked.
     pub fn view(&self) -> View<'a> {
         let processes = || self.top.objects("process");
         let capabilities = processes().flat_map(|process| process.objects("capabilities"));
@@ -100,6 +117,58 @@ impl<'a> Spec<'a> {
         }
         hooks
     }
+}
+
+/// A member, and what it is if it is there.
+type Expected = (&'static str, Shape);
+
+#[derive(Debug)]
+enum Shape {
+    Text,
+    List,
+    /// An object whose members are all texts.
+    Texts,
+    /// An object that may have these members.
+    Members(&'static [Expected]),
+}
+
+/// The members on which it depends what a container gets, and where.
+const DECIDING: &[Expected] = &[
+    ("annotations", Shape::Texts),
+    (
+        "process",
+        Shape::Members(&[("env", Shape::List), ("capabilities", Shape::Members(&[("bounding", Shape::List)]))]),
+    ),
+    ("mounts", Shape::List),
+    ("hooks", Shape::Members(&[])),
+    ("linux", Shape::Members(&[("namespaces", Shape::List)])),
+    ROOT,
+];
+const ROOT: Expected = ("root", Shape::Members(&[("path", Shape::Text)]));
+
+/// Why one of `members` of `object`, whose names begin with `place` in messages, cannot be read for certain, if so.
+fn fault(object: &Object<'_>, members: &[Expected], place: &str) -> Option<String> {
+    members.iter().find_map(|(name, shape)| {
+        if let Some(why) = object.ambiguity(name) {
+            return Some(place.strip_suffix('.').map(|place| format!("{place}: {why}")).unwrap_or(why));
+        }
+        let place = format!("{place}{name}");
+        let raw = object.get(name)?;
+        let is_no = |what: &str| Some(format!("{place} is no {what}"));
+        match shape {
+            Shape::Text if string(raw).is_none() => is_no("string"),
+            Shape::List if !raw.starts_with('[') => is_no("array"),
+            Shape::Text | Shape::List => None,
+            Shape::Texts | Shape::Members(_) => match (object.object(name), shape) {
+                (None, _) => is_no("object"),
+                (Some(object), Shape::Members(members)) => fault(object, members, &format!("{place}.")),
+                (Some(object), _) => {
+                    let (key, _) = object.members().find(|(_, raw)| string(raw).is_none())?;
+                    Some(format!("{} in {place} is no string", Quoted(key)))
+                }
+            },
+        }
+    })
 }
 
 fn object(raw: &str) -> Option<Object<'_>> {

@@ -84,9 +84,9 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     for refusal in &request.refusals {
         log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
     }
-    let mut granted = decide(&view, &request, config, known)?;
+    let mut granted = decide(&spec, &view, &request, config, known)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
-    let rootfs = spec.root().map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
+    let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
     granted.notes.extend(in_root(&rootfs, container, &view, &mut granted.edits, &granted.work));
     for note in &granted.notes {
         log::warn!("container={container} {note}");
@@ -108,8 +108,16 @@ fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_faul
     Ok(())
 }
 
-/// What `request` gets on this machine. Reads CDI files and the machine, writes nothing: `gpu-ctk explain` asks the same.
-pub fn decide(view: &View<'_>, request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
+/// What `request`, read from the `view` of `spec`, gets on this machine. Reads CDI files and the machine, writes nothing:
+/// `gpu-ctk explain` asks the same.
+pub fn decide(
+    spec: &Spec<'_>,
+    view: &View<'_>,
+    request: &Request,
+    config: &Config,
+    vendors: Vendors,
+) -> Result<Granted> {
+    spec.check()?;
     let mut granted = grant(request, config, vendors)?;
     granted.work.has_params &= config.inject.params && view.makes_nodes;
     if let Some(driver) = granted.work.driver.filter(|_| granted.work.has_params) {

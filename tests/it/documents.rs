@@ -2,11 +2,14 @@
 //! container that asks for nothing is none the worse for it.
 
 use std::fs;
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Output, Stdio};
 
 use crate::scratch::Scratch;
 
 const GPU_RUNC: &str = env!("CARGO_BIN_EXE_gpu-runc");
+const CTK: &str = env!("CARGO_BIN_EXE_gpu-ctk");
 
 /// A device whose edits are a variable, and a link in the container's root.
 const DEVICE: &str = r#"{"cdiVersion":"0.5.0","kind":"nvidia.com/gpu","devices":[{"name":"0","containerEdits":{"env":["GOT=it"],
@@ -26,12 +29,16 @@ fn machine(policy: &str) -> Scratch {
     scratch
 }
 
+fn call(scratch: &Scratch, program: &str, args: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(args).env("GPU_RUNC_CONFIG", scratch.path("gpu-runc.toml")).current_dir(scratch.path(""));
+    command.output().unwrap()
+}
+
 /// What the document becomes, or the one line that is said instead; then it is as it was.
 fn start(scratch: &Scratch, document: &str) -> Result<String, String> {
     scratch.write("config.json", document);
-    let mut command = Command::new(GPU_RUNC);
-    command.args(["create", "c"]).env("GPU_RUNC_CONFIG", scratch.path("gpu-runc.toml"));
-    let output = command.current_dir(scratch.path("")).output().unwrap();
+    let output = call(scratch, GPU_RUNC, &["create", "c"]);
     let said = String::from_utf8(output.stderr).unwrap();
     if output.status.success() {
         assert_eq!(said, "", "{document}");
@@ -82,4 +89,77 @@ fn half_a_character_hides_nothing_and_is_nobodys_harm() {
     }
     let said = start(&scratch, r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=0\ud800"]}}"#).unwrap_err();
     assert!(said.contains("unresolvable CDI devices nvidia.com/gpu=0\u{fffd} "), "{said}");
+}
+
+#[test]
+fn a_member_that_decides_is_read_for_certain_or_nothing_is_given() {
+    let scratch = machine("");
+    for (members, why) in [
+        (r#""annotations":["x"]"#, "annotations is no object"),
+        (r#""annotations":{"b":"","a":1}"#, "\"a\" in annotations is no string"),
+        (r#""annotations":{},"annotations":{"a":"b"}"#, "member \"annotations\" is there more than once"),
+        (r#""process":"x""#, "process is no object"),
+        (r#""process":{"env":{"A":"b"}}"#, "process.env is no array"),
+        (r#""process":{"capabilities":[]}"#, "process.capabilities is no object"),
+        (r#""process":{"capabilities":{"bounding":"CAP_MKNOD"}}"#, "process.capabilities.bounding is no array"),
+        (
+            r#""process":{"capabilities":{"bounding":[]},"Capabilities":{"bounding":["CAP_SYS_ADMIN"]}}"#,
+            "process: members \"capabilities\" and \"Capabilities\" differ only in letter case",
+        ),
+        (r#""mounts":{"destination":"/x"}"#, "mounts is no array"),
+        (r#""hooks":[]"#, "hooks is no object"),
+        (r#""linux":["x"]"#, "linux is no object"),
+        (r#""linux":{"namespaces":{"type":"user"}}"#, "linux.namespaces is no array"),
+        (
+            r#""linux":{"namespaces":[],"name\u017fpaces":[]}"#,
+            "linux: members \"namespaces\" and \"name\u{17f}paces\" differ only in letter case",
+        ),
+        (r#""linux":{"namespaces":[],"namespaces":[]}"#, "linux: member \"namespaces\" is there more than once"),
+        (r#""root":"rootfs""#, "root is no object"),
+        (r#""root":{"path":["rootfs"]}"#, "root.path is no string"),
+        (r#""root":{"path":"rootfs","path":"victim"}"#, "root: member \"path\" is there more than once"),
+        (r#""root":{"Path":"victim"}"#, "root: member \"Path\" is spelled differently from \"path\""),
+        (r#""root":{"path":"rootfs"},"root":{"path":"victim"}"#, "member \"root\" is there more than once"),
+        (
+            r#""root":{"path":"rootfs"},"ROOT":{"path":"victim"}"#,
+            "members \"root\" and \"ROOT\" differ only in letter case",
+        ),
+    ] {
+        let asks = match members.starts_with("\"process") {
+            true => r#""annotations":{"gpu-runc/gpus":"all"}"#,
+            false => r#""process":{"env":["NVIDIA_VISIBLE_DEVICES=all"]}"#,
+        };
+        let asking = format!("{{{asks},{members}}}");
+        let said = start(&scratch, &asking).expect_err(&asking);
+        assert!(said.contains(&format!("config.json: cannot be edited safely: {why}")), "{asking}: {said}");
+        let told = call(&scratch, CTK, &["explain", "--bundle", "."]);
+        assert!(String::from_utf8(told.stdout).unwrap().contains(why), "gpu-ctk explain says so too: {asking}");
+        let nothing = asking.replace("NVIDIA_VISIBLE_DEVICES", "A").replace("gpu-runc/gpus", "a");
+        assert_eq!(start(&scratch, &nothing).as_ref(), Ok(&nothing), "what asks for nothing is not looked at");
+    }
+    for root in ["rootfs", "victim"] {
+        assert_eq!(fs::read_dir(scratch.path(root)).unwrap().count(), 0, "{root}: nothing was done in any root");
+    }
+    let certain = r#"{"process":{"env":["NVIDIA_VISIBLE_DEVICES=all"]},"root":{"path":"rootfs"}}"#;
+    assert!(start(&scratch, certain).unwrap().contains("GOT=it"));
+    assert!(scratch.path("rootfs/link").is_symlink(), "there is work in the root of one that is certain");
+}
+
+#[test]
+fn a_hook_does_its_work_in_no_root_of_two() {
+    let scratch = machine("");
+    let hook = |root: &str| {
+        scratch.write("config.json", &format!("{{{root}}}"));
+        let mut command = Command::new(GPU_RUNC);
+        command.arg0("nvidia-cdi-hook").args(["create-symlinks", "--link", "t::/link"]);
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let state = format!(r#"{{"id":"c","bundle":{:?}}}"#, scratch.text(""));
+        child.stdin.take().unwrap().write_all(state.as_bytes()).unwrap();
+        String::from_utf8(child.wait_with_output().unwrap().stderr).unwrap()
+    };
+    let said = hook(r#""root":{"path":"rootfs"},"ROOT":{"path":"victim"}"#);
+    assert!(said.contains("members \"root\" and \"ROOT\" differ only in letter case"), "{said}");
+    assert!(!scratch.path("rootfs/link").is_symlink() && !scratch.path("victim/link").is_symlink());
+    assert_eq!(hook(r#""root":{"path":"rootfs"}"#), "");
+    assert!(scratch.path("rootfs/link").is_symlink() && !scratch.path("victim/link").is_symlink());
 }

@@ -10,6 +10,7 @@ use gpu_runc::oci::Spec;
 use gpu_runc::oci::apply::Changes;
 use gpu_runc::oci::json::{Object, elements, string};
 use gpu_runc::oci::state::State;
+use gpu_runc::oci::view::View;
 use gpu_runc::request::Request;
 use gpu_runc::runtime::invocation::{Dialect, Invocation, Verb};
 use gpu_runc::vendor::Vendors;
@@ -50,6 +51,11 @@ pub(super) fn document(data: &[u8]) {
     let without = without.expect("half a character is nothing wrong");
     let view = spec.view();
     assert_eq!(format!("{view:?}"), format!("{:?}", without.view()));
+    let said = |result: gpu_runc::error::Result<()>| result.map_err(|error| error.to_string());
+    assert_eq!(said(spec.check()), said(without.check()));
+    if spec.check().is_ok() {
+        agrees_with_a_tree(&view, &plain);
+    }
     let _ = (spec.root(), spec.has_user_namespace(), view.is_sandbox());
     for hook in &view.hooks {
         assert!(
@@ -99,6 +105,20 @@ fn without_halves(text: &str) -> String {
         at += length;
     }
     out
+}
+
+/// Holds what is read of a document against the whole tree of it, which nobody reads differently: the document is certain.
+fn agrees_with_a_tree(view: &View<'_>, text: &str) {
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<serde_json::Value>();
+    let Some(Ok(tree)) = stream.next() else { return };
+    let env = tree.pointer("/process/env").and_then(serde_json::Value::as_array).into_iter().flatten();
+    assert_eq!(view.env, env.filter_map(|entry| entry.as_str()).collect::<Vec<_>>());
+    let annotations = tree.get("annotations").and_then(serde_json::Value::as_object);
+    for (key, value) in annotations.into_iter().flatten() {
+        assert_eq!(view.annotation(key), value.as_str(), "{key}");
+    }
+    let named = |key: &str| annotations.is_some_and(|annotations| annotations.contains_key(key));
+    assert!(view.annotations.iter().all(|(key, _)| named(key)), "{:?}", view.annotations);
 }
 
 /// Whether a member comes more than once, or in another letter case, on any level that is looked at.
