@@ -60,7 +60,12 @@ impl FromStr for Kind {
     fn from_str(text: &str) -> Result<Self, String> {
         let (vendor, class) = match text.split_once('/') {
             Some((vendor, class)) if !vendor.is_empty() && !class.is_empty() => (vendor, class),
-            _ => ("", text),
+            _ => {
+                let text = Quoted(text);
+                return Err(format!(
+                    "invalid vendor. empty name: {text} is not of the form vendor/class, such as acme.example/npu"
+                ));
+            }
         };
         check_part(vendor).map_err(|reason| format!("invalid vendor. {reason}"))?;
         check_part(class).map_err(|reason| format!("invalid class. {reason}"))?;
@@ -171,7 +176,10 @@ mod tests {
     #[test]
     fn a_kind_without_one_of_its_parts_has_no_vendor() {
         for text in ["npu", "acme.example/", "/npu", "/", ""] {
-            assert_eq!(text.parse::<Kind>().unwrap_err(), "invalid vendor. empty name", "{text}");
+            let told = format!(
+                "invalid vendor. empty name: {text:?} is not of the form vendor/class, such as acme.example/npu"
+            );
+            assert_eq!(text.parse::<Kind>().unwrap_err(), told, "{text}");
         }
     }
 

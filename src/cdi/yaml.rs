@@ -3,31 +3,88 @@
 //! The only place that knows that crate, whose interface changes between majors. Scalars are read as the Go library reads them
 //! (octals, `on` for true, merges), except that a name written `010` stays that name and does not become `8`.
 
+use serde_saphyr::budget::BudgetBreach;
 use serde_saphyr::options::DuplicateKeyPolicy;
-use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter, budget, options};
+use serde_saphyr::{DefaultMessageFormatter, Error, MessageFormatter, Options, budget, options};
 
 use super::fault::{Fault, already_set, in_our_words};
 use super::spec::{Object, Spec};
 
 /// Reads one YAML document. Anchors and aliases may not multiply the text beyond bounds.
 pub(super) fn read(text: &str) -> Result<Spec, Fault> {
-    let options = options! {
+    match serde_saphyr::from_str_with_options::<Option<Object<Spec>>>(text, options()) {
+        Ok(Some(Object(spec))) => Ok(spec),
+        Ok(None) => Err(Fault::of_the_whole("no Spec data: expected cdiVersion, kind and devices")),
+        Err(error) => Err(fault(text, &error)),
+    }
+}
+
+fn options() -> Options {
+    options! {
         budget: budget! { max_depth: 32, max_nodes: 500_000, max_aliases: 1000, max_documents: 1 },
         duplicate_keys: DuplicateKeyPolicy::Error,
         legacy_octal_numbers: true,
         with_snippet: false,
-    };
-    match serde_saphyr::from_str_with_options::<Option<Object<Spec>>>(text, options) {
-        Ok(Some(Object(spec))) => Ok(spec),
-        Ok(None) => Err(Fault::of_the_whole("no Spec data: expected cdiVersion, kind and devices")),
-        Err(error) => Err(fault(&error)),
     }
 }
 
-fn fault(error: &Error) -> Fault {
+fn fault(text: &str, error: &Error) -> Fault {
     let message = match error.without_snippet() {
         Error::DuplicateMappingKey { key: Some(key), .. } => already_set(key),
-        error => in_our_words(&DefaultMessageFormatter.format_message(error)),
+        Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
+            "more than one document; give each a file of its own".to_owned()
+        }
+        Error::Budget { .. } => "it is more than is read: levels, nodes or aliases without end".to_owned(),
+        error => {
+            let words = in_our_words(&DefaultMessageFormatter.format_message(error));
+            let kinds =
+                [("expected sequence start", "expected a list"), ("expected mapping start", "expected a mapping")];
+            match kinds.iter().find(|(theirs, _)| words.contains(theirs)) {
+                Some((_, ours)) => in_field(text).unwrap_or_else(|| (*ours).to_owned()),
+                None => words,
+            }
+        }
     };
     Fault { line: error.location().and_then(|location| usize::try_from(location.line()).ok()), message }
+}
+
+/// What the reader of JSON says of what `text` holds, which names the field, if that is about a list or a mapping, too: a number where
+/// a text is expected is wrong to that reader only.
+fn in_field(text: &str) -> Option<String> {
+    let value: serde_json::Value = serde_saphyr::from_str_with_options(text, options()).ok()?;
+    let json = value.to_string();
+    let message = Fault::in_json(&json, 0, &serde_json::from_str::<Object<Spec>>(&json).err()?).message;
+    ["expected a sequence", "expected an object", "expected a map"]
+        .iter()
+        .any(|kind| message.contains(kind))
+        .then_some(message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_has_its_line_its_field_and_no_word_of_the_reader() {
+        const HEAD: &str = "cdiVersion: 0.5.0\nkind: acme.example/npu\n";
+        for (text, line, message) in [
+            (format!("{HEAD}devices: []\n---\n{HEAD}"), 4, "more than one document; give each a file of its own"),
+            (
+                format!("{HEAD}containerEdits:\n  env: A=b\n"),
+                4,
+                "containerEdits.env: invalid type: string \"A=b\", expected a sequence",
+            ),
+            (
+                format!("{HEAD}devices:\n- name: 0\n  containerEdits: 7\n"),
+                5,
+                "devices[0].containerEdits: invalid type: integer \"7\"",
+            ),
+            (format!("{HEAD}devices:\n- annotations: {{a: 0}}\n  containerEdits: 7\n"), 5, "expected a mapping"),
+            ("cdiVersion: 0.5.0\nkind: acme\n".to_owned(), 2, "invalid vendor. empty name: \"acme\" is not"),
+        ] {
+            let fault = read(&text).unwrap_err();
+            assert!(fault.message.starts_with(message), "{text}: {}", fault.message);
+            assert_eq!(fault.line, Some(line), "{text}: {}", fault.message);
+        }
+    }
 }
