@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Quoted, Result, nearest};
+use crate::error::{Error, Plain, Quoted, Result, nearest};
 use crate::vendor::Vendors;
 
 use super::gathering::{Gathering, Wish};
@@ -50,13 +50,30 @@ fn gather_gpus(gathering: &mut Gathering<'_>, value: &str) -> Result<()> {
 fn parse(value: &str) -> std::result::Result<Vec<DeviceRequest>, String> {
     visible::check_length(value)?;
     if !value.trim_start().starts_with('[') {
-        return Ok(vec![gpus::parse(value)?]);
+        return match gpus::parse(value) {
+            Ok(request) => Ok(vec![request]),
+            Err(message) => Err(advised(value, message)),
+        };
     }
     let requests = compose::parse(value)?;
     let count = |request: &DeviceRequest| usize::try_from(request.count).unwrap_or_default();
     match requests.iter().map(count).fold(0, usize::saturating_add) {
         0..=visible::MOST => Ok(requests),
         _ => Err(format!("more than {} devices", visible::MOST)),
+    }
+}
+
+/// The words of the engines' own option do not help who makes the usual mistakes.
+fn advised(value: &str, message: String) -> String {
+    if value.trim().is_empty() {
+        return r#"it is empty; expected all, a number, or devices as in device=0; 0 is for none"#.to_owned();
+    }
+    let ids = value.strip_prefix("device=").and_then(|ids| ids.split_once(','));
+    match ids {
+        Some((_, rest)) if !value.contains('"') && !rest.contains('=') => {
+            format!("{message}; several devices go between quotes that are part of the value: \"{}\"", Plain(value))
+        }
+        _ => message,
     }
 }
 
@@ -111,6 +128,24 @@ mod tests {
         );
         assert!(message.ends_with(", cdi"), "{message}");
         assert!(unknown("zzz", Vendors::known()).starts_with(r#"unknown driver "zzz"; known are nvidia, "#));
+    }
+
+    #[test]
+    fn the_usual_mistakes_are_answered_with_what_would_be_right() {
+        for (value, told) in [
+            ("", "it is empty; expected all, a number, or devices as in device=0; 0 is for none"),
+            ("\n", "it is empty; "),
+            (
+                "device=0,2",
+                "cannot set both Count and DeviceIDs on device request; several devices go between quotes that are part of the \
+                 value: \"device=0,2\"",
+            ),
+            ("device=0,GPU-1f", "parsing \"GPU-1f\": invalid syntax; several devices go between quotes"),
+            ("device=0,count=2", "cannot set both Count and DeviceIDs on device request"),
+        ] {
+            let error = parse(value).unwrap_err();
+            assert!(error.contains(told) && error.contains(';') == told.contains(';'), "{value:?}: {error}");
+        }
     }
 
     #[test]

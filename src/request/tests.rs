@@ -311,7 +311,10 @@ fn wishes_that_make_no_sense_are_errors_that_name_who_made_them() {
                 &["AMD_VISIBLE_DEVICES=3-1"],
                 r#"error: environment variable "AMD_VISIBLE_DEVICES=3-1": the range "3-1" ends before it begins; write "1-3""#,
             ),
-            (&["@gpu-runc/gpus="], r#"error: annotation "gpu-runc/gpus=": EOF"#),
+            (
+                &["@gpu-runc/gpus="],
+                r#"error: annotation "gpu-runc/gpus=": it is empty; expected all, a number, or devices as in device=0; 0 is for none"#,
+            ),
             (
                 &["@cdi.k8s.io/a=x"],
                 r#"error: annotation "cdi.k8s.io/a=x": invalid CDI device name "x": unqualified device "x", missing vendor"#,
