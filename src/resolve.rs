@@ -322,7 +322,10 @@ impl Missing<'_> {
     }
 
     fn what_exists(&self, kind: &str, everything: &Registry, spec_dirs: &[PathBuf]) -> String {
-        let dirs = || listed(spec_dirs.iter().map(|dir| dir.display().to_string()), " and ");
+        let dirs = || match spec_dirs {
+            [] => "any folder (cdi.spec-dirs is empty)".to_owned(),
+            dirs => listed(dirs.iter().map(|dir| dir.display().to_string()), " and "),
+        };
         let mut names = kind.parse().map(|kind| everything.names(&kind)).unwrap_or_default();
         // Indices before the other names of the same devices.
         names.sort_by_key(|name| name.len());

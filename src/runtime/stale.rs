@@ -11,7 +11,7 @@ use crate::error::{Error, Quoted, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
 use crate::host::source;
-use crate::vendor::Vendor;
+use crate::vendor::{Vendor, Vendors};
 
 /// A file that is out of date.
 #[derive(Debug)]
@@ -45,6 +45,8 @@ pub(super) fn complete(
         let mut nodes = registry.edits_mut(*part).map(|edits| take(&mut edits.device_nodes)).unwrap_or_default();
         let path = registry.path(part.file);
         let kind = registry.spec(part.file).map(|spec| &spec.kind);
+        let is_known =
+            kind.and_then(|kind| Vendors::known().by_kind(kind)).is_some_and(|vendor| !vendor.recipes.is_empty());
         let renewal = kind.and_then(|kind| Some((describer(kind)?, kind)));
         let renewable = renewal.is_some();
         let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
@@ -53,7 +55,7 @@ pub(super) fn complete(
                 let missing = Quoted(&mount.host_path).to_string();
                 match renewable {
                     true => return Ok(Some(Stale { file: path.to_owned(), missing })),
-                    false => return Err(out_of_date(path, &missing)),
+                    false => return Err(out_of_date(path, &missing, is_known)),
                 }
             }
         }
@@ -81,10 +83,12 @@ pub(super) fn complete(
     Ok(None)
 }
 
-fn out_of_date(file: &Path, missing: &str) -> Error {
+/// `is_known`: whether we describe the vendor's devices too.
+fn out_of_date(file: &Path, missing: &str, is_known: bool) -> Error {
+    let ours = if is_known { " or \"gpu-ctk cdi generate\"" } else { "" };
     Error::Inject(format!(
-        "{} is out of date: {missing}, which it mounts, is not there; write it anew with the vendor's tool or \"gpu-ctk cdi \
-         generate\", or install the driver again",
+        "{} is out of date: {missing}, which it mounts, is not there; write it anew with the vendor's tool{ours}, or install the \
+         driver again",
         file.display()
     ))
 }

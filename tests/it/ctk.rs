@@ -139,6 +139,14 @@ fn names_are_resolved_to_the_edits_that_would_be_made() {
 }
 
 #[test]
+fn a_machine_without_spec_directories_is_told_that_it_has_none() {
+    let host = host();
+    fs::write(host.path().join("config.toml"), "[cdi]\nspec-dirs = []\n[inject]\ngenerate = \"never\"\n").unwrap();
+    let (_, _, err) = said(&ctk(host.path(), &["cdi", "resolve", "nvidia.com/gpu=0"]));
+    assert!(err.contains("no CDI file in any folder (cdi.spec-dirs is empty) describes nvidia.com/gpu"), "{err}");
+}
+
+#[test]
 fn a_request_is_explained_from_wish_to_difference() {
     let host = host();
     let (code, out, _) = said(&ctk(host.path(), &["explain", "--env", "NVIDIA_VISIBLE_DEVICES=0"]));

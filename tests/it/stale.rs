@@ -140,6 +140,7 @@ fn an_unknown_vendors_file_that_does_not_hold_is_an_error_that_says_what_to_do()
     fs::write(host.path().join("cdi/acme.json"), file.to_string()).unwrap();
     let error = create(host.path(), &["GPU_VISIBLE_DEVICES=acme.example/npu=1"]).unwrap_err();
     assert!(error.contains("cdi/acme.json is out of date: \"/opt/acme\", which it mounts, is not there"), "{error}");
+    assert!(error.contains("with the vendor's tool, or install the driver again"), "we know no such device: {error}");
     let other = create(host.path(), &["GPU_VISIBLE_DEVICES=acme.example/npu=0"]).unwrap();
     assert!(sources_are_there(&other), "a neighbour that nobody asked for changes nothing");
 }
