@@ -58,7 +58,7 @@ pci\t'The PCI address'
 all\t'Every name that containers can ask for'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l driver-root -d 'The root of the driver\'s files, in place of the configured one' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l dev-root -d 'The root of the device nodes, in place of the configured one' -r -F
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l output -d 'Write to this file, which is replaced in one step, or to stdout (-); without it, to <vendor>-<class>.json in the last of the configured spec directories' -r -F
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l output -d 'Write to this file, which is replaced in one step, or to stdout (-); a name without a suffix gets one, and in a folder the file is <vendor>-<class>.json; without it, to that file in the last of the configured spec directories' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l format -d 'What to write; without it, what the name of the file says, else json for files and yaml for stdout' -r -f -a "json\t''
 yaml\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand cdi; and __fish_seen_subcommand_from generate" -l hook-path -d 'The program on this machine that does in containers what files cannot say (the linker\'s cache, forward compatibility); without it, the installed gpu-runc, if any' -r
@@ -193,7 +193,7 @@ complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l json -d 'Pri
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -s V -l version -d 'Print version'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -l runtime -d 'The name of the runtime, as the engine knows it' -r
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -s o -l output -d 'Write to this file in place of stdout' -r -F
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -s o -l output -d 'Write to this file, which is replaced in one step, in place of stdout (-)' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -l whole -d 'Write the complete file with its reservations turned into requests to gpu-runc, in place of an override'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -s h -l help -d 'Print help'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand compose" -s V -l version -d 'Print version'

@@ -74,7 +74,7 @@ pci\:"The PCI address"
 all\:"Every name that containers can ask for"))' \
 '--driver-root=[The root of the driver'\''s files, in place of the configured one]:DIR:_files' \
 '--dev-root=[The root of the device nodes, in place of the configured one]:DIR:_files' \
-'--output=[Write to this file, which is replaced in one step, or to stdout (-); without it, to <vendor>-<class>.json in the last of the configured spec directories]:FILE:_files' \
+'--output=[Write to this file, which is replaced in one step, or to stdout (-); a name without a suffix gets one, and in a folder the file is <vendor>-<class>.json; without it, to that file in the last of the configured spec directories]:FILE:_files' \
 '--format=[What to write; without it, what the name of the file says, else json for files and yaml for stdout]:FORMAT:(json yaml)' \
 '--hook-path=[The program on this machine that does in containers what files cannot say (the linker'\''s cache, forward compatibility); without it, the installed gpu-runc, if any]:FILE:_default' \
 '--no-all-device[Do not add the device "all"]' \
@@ -95,7 +95,7 @@ _arguments "${_arguments_options[@]}" : \
 '--help[Print help]' \
 '-V[Print version]' \
 '--version[Print version]' \
-'*::files -- The files; without any, those of the spec directories:_files' \
+'*::files -- The files; without any, those of the spec directories, and also whether they are true of this machine:_files' \
 && ret=0
 ;;
 (resolve)
@@ -417,8 +417,8 @@ _arguments "${_arguments_options[@]}" : \
 (compose)
 _arguments "${_arguments_options[@]}" : \
 '--runtime=[The name of the runtime, as the engine knows it]:NAME:_default' \
-'-o+[Write to this file in place of stdout]:FILE:_files' \
-'--output=[Write to this file in place of stdout]:FILE:_files' \
+'-o+[Write to this file, which is replaced in one step, in place of stdout (-)]:FILE:_files' \
+'--output=[Write to this file, which is replaced in one step, in place of stdout (-)]:FILE:_files' \
 '--whole[Write the complete file with its reservations turned into requests to gpu-runc, in place of an override]' \
 '-h[Print help]' \
 '--help[Print help]' \
