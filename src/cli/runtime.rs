@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, clap::Args)]
 pub(super) struct Configure {
     /// The engine; without it, the one that this machine has
-    #[arg(long, value_enum)]
+    // The aliases are what nvidia-ctk calls the same.
+    #[arg(long, value_enum, alias = "runtime")]
     engine: Option<Named>,
     /// The engine's main file, in place of the usual one; drop-ins are looked for beside it
     #[arg(long, value_name = "FILE")]
@@ -21,11 +22,12 @@ pub(super) struct Configure {
     /// What the engine calls the runtime
     #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
     runtime_name: String,
-    /// The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin
+    /// The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin. It has to be there, but for a
+    /// --config that is not this machine's
     #[arg(long, value_name = "FILE", conflicts_with = "unconfigure")]
     runtime_path: Option<PathBuf>,
     /// Give it also to containers that name no runtime; without this, the default stays what it is
-    #[arg(long, conflicts_with = "unconfigure")]
+    #[arg(long, conflicts_with = "unconfigure", alias = "nvidia-set-as-default")]
     set_as_default: bool,
     /// Let pods ask by annotations gpu-runc/…, which containerd, k3s and rke2 hand on only then. CRI-O always does
     #[arg(long, conflicts_with = "unconfigure")]
@@ -78,10 +80,21 @@ impl Configure {
     /// Changes the engine's files, or prints how they would change.
     pub(super) fn run(&self) -> Result<ExitCode> {
         let engine = self.engine.map_or_else(detect::engine, |named| Ok(named.into()))?;
-        let config = self.config.clone().unwrap_or_else(|| detect::config(engine));
-        let config = std::path::absolute(&config).map_err(|cause| Error::io("find", &config, cause))?;
+        let usual = detect::config(engine);
+        let config = self.config.as_ref().unwrap_or(&usual);
+        let config = std::path::absolute(config).map_err(|cause| Error::io("find", config, cause))?;
         let runtime = if self.unconfigure { None } else { Some(self.runtime()?) };
-        let plan = configure::plan(engine, &config, &self.runtime_name, runtime.as_ref())?;
+        let is_there = self.runtime_path.as_deref().map_or(Ok(true), detect::is_startable)?;
+        if !is_there && config == usual {
+            let elsewhere = "to write files for another machine or an image, name them by --config";
+            return Err(self.wrong_path(&format!("there is no such program; {elsewhere}")));
+        }
+        let plan = configure::plan(engine, &config, &self.runtime_name, runtime.as_ref());
+        let mut plan = plan.map_err(|error| self.with_advice(error))?.with_folders();
+        if let Some(path) = self.runtime_path.as_ref().filter(|_| !is_there) {
+            let until = "no container of this runtime starts until it is";
+            plan.notes.push(format!("{} is not there yet: {until}", path.display()));
+        }
         for note in &plan.notes {
             eprintln!("gpu-ctk: {note}");
         }
@@ -106,13 +119,28 @@ impl Configure {
         Ok(ExitCode::SUCCESS)
     }
 
+    fn wrong_path(&self, why: &str) -> Error {
+        let path = self.runtime_path.clone().unwrap_or_default();
+        Error::Usage(format!("--runtime-path {}: {why}", path.display()))
+    }
+
+    /// A user whose environment is another's is told where the file's name is from.
+    fn with_advice(&self, error: Error) -> Error {
+        match error.is_denied() && self.config.is_none() && !nix::unistd::geteuid().is_root() {
+            true => Error::Usage(format!(
+                "{error}; the engine of this user is meant, whose files are below HOME or XDG_CONFIG_HOME: set it to this user's, or \
+                 run this as root for the engine of the machine"
+            )),
+            false => error,
+        }
+    }
+
     fn runtime(&self) -> Result<Runtime> {
         let path = self.runtime_path.clone().map_or_else(detect::gpu_runc, Ok)?;
-        let wrong = |why: &str| Error::Usage(format!("--runtime-path {}: {why}", path.display()));
         if !path.is_absolute() {
-            return Err(wrong("expected an absolute path, engines start it from other folders"));
+            return Err(self.wrong_path("expected an absolute path, engines start it from other folders"));
         }
-        let path = path.to_str().ok_or_else(|| wrong("its name is not UTF-8 text"))?.to_owned();
+        let path = path.to_str().ok_or_else(|| self.wrong_path("its name is not UTF-8 text"))?.to_owned();
         Ok(Runtime {
             name: self.runtime_name.clone(),
             path,

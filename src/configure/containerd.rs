@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use super::document::{Document, block_lines, blocks, with_block};
 use super::inherited::{Inherited, inherited};
 use super::shared::{self, Block};
-use super::{File, OURS, Plan, Runtime, own};
+use super::{FOLDER_TOO, File, OURS, Plan, Runtime, own};
 use crate::error::{Error, Result};
 use crate::host::pattern::Pattern;
 use crate::oci::json::quoted;
@@ -54,7 +54,7 @@ pub(super) fn plan(root: &File, drop_in: &File, said: &Said, name: &str, runtime
     let Some(runtime) = runtime else {
         // First nothing imports it, then it goes.
         let bare = root.text.as_ref().map(|_| without(root, drop_in, name)).transpose()?;
-        let after = bare.filter(|bare| ![2, 3].map(made).contains(bare));
+        let after = bare.filter(|bare| ![2, 3].map(made).contains(&bare.replacen(FOLDER_TOO, "", 1)));
         return Ok(Plan::of([root.becomes(after), own(drop_in, None)?]));
     };
     let is_two = said.major.is_some_and(|major| major >= 2) || version.is_some_and(|version| version >= 3);

@@ -3,6 +3,8 @@
 #![allow(clippy::disallowed_methods, reason = "where programs and a user's own files are is said by the environment")]
 
 use std::env;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
@@ -87,8 +89,9 @@ pub fn engine() -> Result<Engine> {
     match chosen(&here) {
         [] => Err(Error::Usage("this host has no engine that can be found on PATH; name one with --engine".to_owned())),
         [engine] => Ok(*engine),
-        several => {
-            let names: Vec<_> = several.iter().map(|engine| name(*engine)).collect();
+        // All that are here: a containerd of Docker's can be named too.
+        _ => {
+            let names: Vec<_> = here.iter().map(|engine| name(*engine)).collect();
             Err(Error::Usage(format!("this host has {}; name one with --engine", names.join(", "))))
         }
     }
@@ -114,6 +117,18 @@ pub fn gpu_runc() -> Result<PathBuf> {
     let usual = ["/usr/local/bin/gpu-runc", "/usr/bin/gpu-runc"].map(PathBuf::from);
     let found = beside.into_iter().chain(usual).find(|file| file.is_file());
     found.ok_or_else(|| Error::Usage("gpu-runc is not beside gpu-ctk and not installed; say --runtime-path".to_owned()))
+}
+
+/// Whether there is a program at `path`. An error where there is something that cannot be started.
+pub fn is_startable(path: &Path) -> Result<bool> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => Ok(true),
+        Ok(_) => {
+            Err(Error::Usage(format!("--runtime-path {}: that is no program that can be started", path.display())))
+        }
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(cause) => Err(Error::io("look at", path, cause)),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ use crate::error::{Error, Quoted, Result};
 /// The first line of a file that is all ours.
 const OURS: &str = "# Written by gpu-ctk runtime configure; --unconfigure removes it.\n";
 
+/// The second line of one whose folder was not there.
+const FOLDER_TOO: &str = "# Its folder was made for it, and goes with it if it is empty then.\n";
+
 /// An engine that can be told of gpu-runc.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the names say it")]
@@ -98,6 +101,19 @@ impl Plan {
             changes: changes.into_iter().filter(|change| change.before != change.after).collect(),
             notes: Vec::new(),
         }
+    }
+
+    /// The same, but that a new file of ours says where its folder is made for it, and goes with it. For one who is not killed and
+    /// started again between the folder and the file: then the folder is there.
+    #[must_use]
+    pub fn with_folders(mut self) -> Self {
+        for change in self.changes.iter_mut().filter(|change| change.before.is_none()) {
+            let is_made = change.path.parent().is_some_and(place::is_absent);
+            if let Some(rest) = change.after.as_ref().and_then(|after| after.strip_prefix(OURS)).filter(|_| is_made) {
+                change.after = Some(format!("{OURS}{FOLDER_TOO}{rest}"));
+            }
+        }
+        self
     }
 
     fn with(mut self, notes: impl IntoIterator<Item = String>) -> Self {
@@ -196,6 +212,9 @@ fn own(file: &File, after: Option<String>) -> Result<Change> {
         Some(text) if !text.starts_with(OURS) => {
             let message = "somebody else wrote this file; remove it, or choose another --runtime-name".to_owned();
             Err(Error::Config { path: file.path.clone(), line: None, message })
+        }
+        Some(text) if text.starts_with(&format!("{OURS}{FOLDER_TOO}")) => {
+            Ok(file.becomes(after.map(|after| after.replacen(OURS, &format!("{OURS}{FOLDER_TOO}"), 1))))
         }
         _ => Ok(file.becomes(after)),
     }

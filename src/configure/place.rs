@@ -7,7 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::{Change, File};
+use super::{Change, FOLDER_TOO, File, OURS};
 use crate::error::{Error, Result};
 
 /// No engine's file has this many bytes; an endless one would be read for ever, and one that was read in part be cut off.
@@ -49,12 +49,22 @@ fn text(path: &Path) -> io::Result<Option<String>> {
     String::from_utf8(bytes).map(Some).map_err(|_| io::Error::other("it is not UTF-8 text"))
 }
 
+/// Whether there is nothing at `path`.
+pub(super) fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+}
+
 /// Makes the file what `change` says: a new file with the old one's owner and mode, renamed over what a link at the path leads
 /// to. An error if somebody else changed it since it was read.
 pub fn apply(change: &Change) -> Result<()> {
     let target = fs::canonicalize(&change.path).unwrap_or_else(|_| change.path.clone());
     let Some(after) = &change.after else {
         let removed = unchanged(change).and_then(|()| fs::remove_file(&change.path));
+        let is_made = change.before.as_ref().is_some_and(|before| before.starts_with(&format!("{OURS}{FOLDER_TOO}")));
+        if let Some(folder) = change.path.parent().filter(|_| is_made && removed.is_ok()) {
+            // What others put there meanwhile keeps it.
+            let _ = fs::remove_dir(folder);
+        }
         return removed.map_err(|cause| Error::io("remove", &change.path, cause));
     };
     let mut name = target.file_name().unwrap_or_default().to_owned();

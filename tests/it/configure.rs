@@ -4,6 +4,7 @@ mod daemons;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -144,6 +145,9 @@ fn every_engines_files_come_and_go() {
         let (code, out, _) = said(&configure(&scratch, &["--engine", engine, "--config", config, "--unconfigure"]));
         assert!(code == Some(0) && out.starts_with("removed "), "{engine}: {out}");
         assert!(!scratch.path(made).exists());
+        if made.contains(".conf.d/") {
+            assert!(!scratch.path(made).parent().unwrap().exists(), "{engine}: a folder that we made is left");
+        }
     }
 }
 
@@ -160,8 +164,8 @@ fn the_one_engine_on_the_path_is_found_and_several_are_asked_about() {
     let (code, out, err) = found(&["containerd", "dockerd", "podman", "crio"]);
     assert!(code == Some(1) && out.is_empty(), "{out}");
     assert!(
-        err.starts_with("gpu-ctk: this host has docker, crio, podman"),
-        "a containerd beside Docker is Docker's: {err}"
+        err.starts_with("gpu-ctk: this host has containerd, docker, crio, podman; name one"),
+        "all of them, as doctor has them: {err}"
     );
 }
 
@@ -172,12 +176,67 @@ fn a_wrong_command_line_says_what_would_be_right() {
         (["--engine", "docker", "--runtime-name", "runc"].as_slice(), 1, "not the name of the low-level runtime"),
         (&["--engine", "docker", "--runtime-name", "A b"], 1, "expected small letters, digits and hyphens"),
         (&["--engine", "docker", "--runtime-path", "gpu-runc"], 1, "expected an absolute path"),
+        (
+            &["--engine", "docker", "--runtime-path", "/nonexistent"],
+            1,
+            "there is no such program; to write files for another",
+        ),
+        (
+            &["--engine", "docker", "--config", "file", "--runtime-path", "/tmp"],
+            1,
+            "that is no program that can be started",
+        ),
+        (&["--engine", "docker", "--config", "file", "--runtime-path", "/etc/passwd"], 1, "that is no program"),
+        (&["--runtime=dokcer"], 2, "possible values: containerd, docker"),
         (&["--engine", "dokcer"], 2, "possible values: containerd, docker, crio, podman, k3s, rke2"),
         (&["--unconfigure", "--set-as-default"], 2, "cannot be used with"),
     ] {
-        let (found, _, err) = said(&configure(&scratch, args));
+        let args = [args, &["--dry-run"]].concat();
+        let (found, _, err) = said(&configure(&scratch, &args));
         assert!(found == Some(code) && err.contains(message), "{args:?}: {err}");
     }
+}
+
+#[test]
+fn files_of_an_image_may_name_a_program_that_is_not_there_yet() {
+    let scratch = Scratch::new();
+    let args = ["--engine", "docker", "--config", "image/daemon.json", "--runtime-path", "/absent/gpu-runc"];
+    let (code, _, err) = said(&configure(&scratch, &args));
+    assert_eq!(code, Some(0));
+    let note = "gpu-ctk: /absent/gpu-runc is not there yet: no container of this runtime starts until it is\n";
+    assert_eq!(err, note);
+    assert!(scratch.read("image/daemon.json").contains("/absent/gpu-runc"));
+}
+
+#[test]
+fn what_people_type_who_know_nvidia_ctk_means_the_same() {
+    let scratch = Scratch::new();
+    let args = ["--runtime=docker", "--config=daemon.json", "--nvidia-set-as-default"];
+    assert_eq!(said(&configure(&scratch, &args)).0, Some(0));
+    assert!(scratch.read("daemon.json").contains("\"default-runtime\": \"gpu-runc\""));
+    let (_, help, _) = said(&configure(&scratch, &["--help"]));
+    assert!(!help.contains("--nvidia") && !help.contains("--runtime "), "{help}");
+}
+
+#[test]
+fn a_user_with_the_environment_of_root_is_told_what_to_do() {
+    let test = "configure::a_user_with_the_environment_of_root";
+    if !nix::unistd::geteuid().is_root() {
+        return skip(test, "needs root, to be another user");
+    }
+    let scratch = Scratch::new();
+    fs::create_dir(scratch.path("root")).unwrap();
+    fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(scratch.path("root"), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut command = Command::new(CTK);
+    command.uid(1234).gid(1234).env_remove("XDG_CONFIG_HOME").env("HOME", scratch.path("root")).current_dir("/");
+    let Ok(output) = command.args(["runtime", "configure", "--engine", "docker", "--unconfigure"]).output() else {
+        return skip(test, "another user cannot start the program (optional)");
+    };
+    let (code, _, err) = said(&output);
+    let advice = ": access denied; the engine of this user is meant, whose files are below HOME or XDG_CONFIG_HOME: set it to this \
+                  user's, or run this as root for the engine of the machine\n";
+    assert!(code == Some(1) && err.ends_with(advice), "{err}");
 }
 
 #[test]

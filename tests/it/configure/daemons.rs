@@ -143,7 +143,7 @@ fn podman_starts_containers_through_the_runtime() {
     let started = session.run(&["sh", "-c", &run].map(str::to_owned));
     assert!(started.stdout.contains("started"), "{started:?}");
     shell(&session, &format!("{CTK} runtime configure --engine podman --unconfigure"));
-    assert_eq!(shell(&session, "ls /etc/containers/containers.conf.d"), "");
+    shell(&session, "[ ! -e /etc/containers/containers.conf.d ]");
     let shown = shell(&session, &format!("{podman} info --format '{{{{.Host.OCIRuntime.Name}}}}'"));
     assert_ne!(shown, "gpu-runc\n");
 }
