@@ -96,7 +96,7 @@ k3s\t''
 rke2\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l config -d 'The engine\'s main file, in place of the usual one; drop-ins are looked for beside it' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l runtime-name -d 'What the engine calls the runtime' -r
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l runtime-path -d 'The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin' -r -F
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l runtime-path -d 'The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin. It has to be there, but for a --config that is not this machine\'s' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l restart -d 'How the engine is made to read its files again, if any changed' -r -f -a "none\t'Not; the command that does it is printed'
 signal\t'Send SIGHUP'
 systemd\t'Ask systemd'"
@@ -127,8 +127,8 @@ signal\t'Send SIGHUP, for containerd without systemd'
 systemd\t'Ask systemd'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l wait -d 'How many seconds to wait for the engine, and for another installer' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l source -d 'The folder of gpu-runc and gpu-ctk; without it, that of this program' -r -F
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l set-as-default -d 'Whether pods that name no runtime have it, or are to have it'
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l pod-annotations -d 'Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l set-as-default -d 'Pods that name no runtime are expected to have it'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l pod-annotations -d 'Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -l stay -d 'Stay until SIGTERM when it is done, or has failed: for a DaemonSet, whose readiness is what status says'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from install" -s V -l version -d 'Print version'
@@ -145,8 +145,8 @@ signal\t'Send SIGHUP, for containerd without systemd'
 systemd\t'Ask systemd'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l wait -d 'How many seconds to wait for the engine, and for another installer' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l wait-for-containers -d 'How many seconds to wait for the last container that uses it' -r
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l set-as-default -d 'Whether pods that name no runtime have it, or are to have it'
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l pod-annotations -d 'Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l set-as-default -d 'Pods that name no runtime are expected to have it'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l pod-annotations -d 'Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -l stay -d 'Stay until SIGTERM when it is done, or has failed: for a DaemonSet, whose readiness is what status says'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from uninstall" -s V -l version -d 'Print version'
@@ -158,8 +158,8 @@ k3s\t''
 rke2\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l config -d 'The engine\'s main file, in place of the usual one' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l runtime-name -d 'What pods call the runtime: the handler of the RuntimeClass' -r
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l set-as-default -d 'Whether pods that name no runtime have it, or are to have it'
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l pod-annotations -d 'Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l set-as-default -d 'Pods that name no runtime are expected to have it'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l pod-annotations -d 'Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l json -d 'Print JSON'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -l gone -d 'Exit status 0 if nothing of it is left'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand node; and __fish_seen_subcommand_from status" -s h -l help -d 'Print help'

@@ -179,7 +179,7 @@ _arguments "${_arguments_options[@]}" : \
 '--engine=[The engine; without it, the one that this machine has]:ENGINE:(containerd docker crio podman k3s rke2)' \
 '--config=[The engine'\''s main file, in place of the usual one; drop-ins are looked for beside it]:FILE:_files' \
 '--runtime-name=[What the engine calls the runtime]:NAME:_default' \
-'(--unconfigure)--runtime-path=[The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin]:FILE:_files' \
+'(--unconfigure)--runtime-path=[The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin. It has to be there, but for a --config that is not this machine'\''s]:FILE:_files' \
 '--restart=[How the engine is made to read its files again, if any changed]:HOW:((none\:"Not; the command that does it is printed"
 signal\:"Send SIGHUP"
 systemd\:"Ask systemd"))' \
@@ -249,8 +249,8 @@ signal\:"Send SIGHUP, for containerd without systemd"
 systemd\:"Ask systemd"))' \
 '--wait=[How many seconds to wait for the engine, and for another installer]:SECONDS:_default' \
 '--source=[The folder of gpu-runc and gpu-ctk; without it, that of this program]:DIR:_files' \
-'--set-as-default[Whether pods that name no runtime have it, or are to have it]' \
-'--pod-annotations[Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
+'--set-as-default[Pods that name no runtime are expected to have it]' \
+'--pod-annotations[Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
 '--stay[Stay until SIGTERM when it is done, or has failed\: for a DaemonSet, whose readiness is what status says]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
@@ -270,8 +270,8 @@ signal\:"Send SIGHUP, for containerd without systemd"
 systemd\:"Ask systemd"))' \
 '--wait=[How many seconds to wait for the engine, and for another installer]:SECONDS:_default' \
 '--wait-for-containers=[How many seconds to wait for the last container that uses it]:SECONDS:_default' \
-'--set-as-default[Whether pods that name no runtime have it, or are to have it]' \
-'--pod-annotations[Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
+'--set-as-default[Pods that name no runtime are expected to have it]' \
+'--pod-annotations[Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
 '--stay[Stay until SIGTERM when it is done, or has failed\: for a DaemonSet, whose readiness is what status says]' \
 '-h[Print help (see more with '\''--help'\'')]' \
 '--help[Print help (see more with '\''--help'\'')]' \
@@ -286,8 +286,8 @@ _arguments "${_arguments_options[@]}" : \
 '--engine=[The engine that runs pods; without it, the one that runs here]:ENGINE:(containerd crio k3s rke2)' \
 '--config=[The engine'\''s main file, in place of the usual one]:FILE:_files' \
 '--runtime-name=[What pods call the runtime\: the handler of the RuntimeClass]:NAME:_default' \
-'--set-as-default[Whether pods that name no runtime have it, or are to have it]' \
-'--pod-annotations[Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
+'--set-as-default[Pods that name no runtime are expected to have it]' \
+'--pod-annotations[Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does]' \
 '--json[Print JSON]' \
 '--gone[Exit status 0 if nothing of it is left]' \
 '-h[Print help]' \

@@ -79,10 +79,10 @@ pub(super) struct Machine {
     /// What pods call the runtime: the handler of the RuntimeClass
     #[arg(long, value_name = "NAME", default_value = "gpu-runc")]
     runtime_name: String,
-    /// Whether pods that name no runtime have it, or are to have it
+    /// Pods that name no runtime are expected to have it
     #[arg(long)]
     set_as_default: bool,
-    /// Whether pods may ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does
+    /// Pods are expected to ask by annotations gpu-runc/…, which containerd hands on only then. CRI-O always does
     #[arg(long)]
     pod_annotations: bool,
 }
@@ -129,7 +129,7 @@ impl NodeCommand {
                 // From here, not from the machine's root.
                 let build = Build::read(&folder, env!("CARGO_PKG_VERSION"))?;
                 let act = || {
-                    let node = install.machine.node(Some(&install.effort))?;
+                    let node = install.machine.node(Some(&install.effort))?.ok_or_else(no_engine)?;
                     let plan = node::install(&node, &build, &mut say)?;
                     plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
                     told(&node, !plan.changes.is_empty(), false);
@@ -141,17 +141,27 @@ impl NodeCommand {
             NodeCommand::Uninstall(uninstall) => {
                 let signals = ending(uninstall.effort.stay)?;
                 let act = || {
-                    let node = uninstall.machine.node(Some(&uninstall.effort))?;
-                    let longest = Duration::from_secs(uninstall.wait_for_containers);
-                    let plan = node::uninstall(&node, longest, &mut say)?;
-                    told(&node, !plan.changes.is_empty(), true);
+                    match uninstall.machine.node(Some(&uninstall.effort))? {
+                        Some(node) => {
+                            let longest = Duration::from_secs(uninstall.wait_for_containers);
+                            let plan = node::uninstall(&node, longest, &mut say)?;
+                            plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
+                            told(&node, !plan.changes.is_empty(), true);
+                        }
+                        None if uninstall.machine.is_gone(uninstall.effort.wait)? => {}
+                        None => return Err(no_engine()),
+                    }
                     print("nothing of it is left\n");
                     Ok(())
                 };
                 stay(act(), signals)
             }
             NodeCommand::Status { machine, json, gone } => {
-                let status = node::status::status(&machine.node(None)?)?;
+                let status = match machine.node(None)? {
+                    Some(node) => node::status::status(&node)?,
+                    None if gone && machine.is_gone(0)? => node::status::gone(&Layout::new(&machine.prefix))?,
+                    None => return Err(no_engine()),
+                };
                 print(&if json { as_json(&status) } else { as_text(&status) });
                 let is_so = if gone { status.is_gone } else { status.is_ready() };
                 Ok(if is_so { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -161,8 +171,16 @@ impl NodeCommand {
 }
 
 impl Machine {
-    /// The machine as it is to be. Enters its root, which is why everything of this process's own is read before.
-    fn node(&self, effort: Option<&Effort>) -> Result<Node> {
+    /// Whether nothing of it is left where no engine runs.
+    fn is_gone(&self, wait: u64) -> Result<bool> {
+        // Of a file that is named, it cannot be told whose it is.
+        Ok(self.config.is_none()
+            && node::is_gone(&Layout::new(&self.prefix), &self.runtime_name, Duration::from_secs(wait))?)
+    }
+
+    /// The machine as it is to be, or none where no engine runs or is named. Enters its root, which is why everything of this process's
+    /// own is read before.
+    fn node(&self, effort: Option<&Effort>) -> Result<Option<Node>> {
         if !self.prefix.is_absolute() {
             return Err(Error::Usage(format!("--prefix {}: expected an absolute path", self.prefix.display())));
         }
@@ -171,14 +189,15 @@ impl Machine {
         if let Some(root) = &self.host_root {
             node::enter(root)?;
         }
-        let engine = self.engine.map_or_else(node::engine::detect, |named| Ok(named.into()))?;
+        let named = self.engine.map(|named| Ok(Some(named.into())));
+        let Some(engine) = named.unwrap_or_else(node::engine::detect)? else { return Ok(None) };
         let restart = effort.map_or(How::Never, |effort| effort.restart.into());
         if restart == How::Signal && engine != Engine::Containerd {
             let name = detect::name(engine);
             return Err(Error::Usage(format!("--restart signal: {name} has none for it; use systemd, or none")));
         }
         let config = self.config.clone().unwrap_or_else(|| detect::machine_config(engine));
-        Ok(Node {
+        Ok(Some(Node {
             layout: Layout::new(&self.prefix),
             engine,
             config: std::path::absolute(&config).map_err(|cause| Error::io("find", &config, cause))?,
@@ -188,8 +207,12 @@ impl Machine {
             restart,
             env,
             patience: Duration::from_secs(effort.map_or(0, |effort| effort.wait)),
-        })
+        }))
     }
+}
+
+fn no_engine() -> Error {
+    Error::Usage("no engine runs here that runs pods; start it, or name it by --engine".to_owned())
 }
 
 impl From<Named> for Engine {
@@ -268,6 +291,7 @@ fn as_json(status: &Status) -> String {
         "loaded": loaded,
         "labelled": status.is_labelled,
         "users": status.users,
+        "unseen": status.unseen,
     });
     format!("{report:#}\n")
 }
@@ -284,6 +308,11 @@ fn as_text(status: &Status) -> String {
         Ok(None) => "this engine does not say".to_owned(),
         Err(why) => why.clone(),
     };
+    let unseen = match status.unseen.as_slice() {
+        [] => String::new(),
+        [first, rest @ ..] if rest.is_empty() => format!(", as far as the arguments of {first} tell"),
+        [first, rest @ ..] => format!(", as far as the arguments of {first} and {} more tell", rest.len()),
+    };
     let registered = known(&status.is_registered) + if status.is_unfinished { ", unfinished" } else { "" };
     let lines = [
         ("ready", known(&Ok(status.is_ready()))),
@@ -293,7 +322,7 @@ fn as_text(status: &Status) -> String {
         ("registered", registered),
         ("loaded", loaded),
         ("labelled", known(&Ok(status.is_labelled))),
-        ("in use by", status.users.len().to_string()),
+        ("in use by", status.users.len().to_string() + &unseen),
     ];
     lines.iter().map(|(key, value)| format!("{key:<12}{value}\n")).collect()
 }

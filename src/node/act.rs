@@ -88,7 +88,7 @@ fn wait(node: &Node, knows: bool) -> Result<()> {
 fn wait_for_containers(node: &Node, longest: Duration) -> Result<()> {
     let states = engine::states(node.engine, &node.config)?;
     until(longest, || {
-        let users = usage::users(node.layout.home(), &states)?;
+        let users = usage::of(node.layout.home(), &states)?.users;
         if users.is_empty() {
             return Ok(());
         }

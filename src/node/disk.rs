@@ -6,7 +6,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -106,11 +106,18 @@ pub(super) fn remove(path: &Path) -> Result<()> {
 /// Holds `path` against others until the file that is returned is closed, by our death too. Waits for at most `patience`.
 pub(super) fn lock(path: &Path, patience: Duration) -> Result<File> {
     let failed = |cause| Error::io("lock", path, cause);
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed)?;
+    let open = || OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path).map_err(failed);
+    // Who held it before may have removed it: then it keeps nobody else away.
+    let is_it = |file: &File| -> io::Result<bool> {
+        let (ours, there) = (file.metadata()?, some(fs::metadata(path))?);
+        Ok(there.is_some_and(|there| (there.dev(), there.ino()) == (ours.dev(), ours.ino())))
+    };
+    let mut file = open()?;
     let end = Instant::now() + patience;
     loop {
         match file.try_lock() {
-            Ok(()) => return Ok(file),
+            Ok(()) if is_it(&file).map_err(failed)? => return Ok(file),
+            Ok(()) => file = open()?,
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
             Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(100)),
             Err(TryLockError::WouldBlock) => {

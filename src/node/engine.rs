@@ -34,16 +34,25 @@ pub(super) fn states(engine: Engine, config: &Path) -> Result<Vec<PathBuf>> {
     Ok(states)
 }
 
-/// The engine that runs this machine's pods. An error where that cannot be told.
-pub fn detect() -> Result<Engine> {
-    let rows = [
+/// The engines that run pods, and where each listens or writes while it runs.
+fn rows() -> [(Engine, PathBuf); 4] {
+    [
         (Engine::Rke2, detect::machine_config(Engine::Rke2)),
         (Engine::K3s, detect::machine_config(Engine::K3s)),
         (Engine::Crio, restart::CRIO_SOCKET.into()),
         (Engine::Containerd, PathBuf::from("/run/containerd/containerd.sock")),
-    ];
+    ]
+}
+
+/// Those whose files may name the runtime, whether they run or not.
+pub(super) fn all() -> impl Iterator<Item = Engine> {
+    rows().into_iter().map(|(engine, _)| engine)
+}
+
+/// The engine that runs this machine's pods, or none. An error where that cannot be told.
+pub fn detect() -> Result<Option<Engine>> {
     let mut here = Vec::new();
-    for (engine, sign) in rows {
+    for (engine, sign) in rows() {
         if disk::is_there(&sign)? {
             here.push(engine);
         }
@@ -52,10 +61,10 @@ pub fn detect() -> Result<Engine> {
 }
 
 /// k3s and rke2 have the kubelet in them, so that a containerd beside them is for something else.
-fn chosen(here: &[Engine]) -> Result<Engine> {
+fn chosen(here: &[Engine]) -> Result<Option<Engine>> {
     match here {
-        [engine] | [engine @ (Engine::K3s | Engine::Rke2), Engine::Containerd] => Ok(*engine),
-        [] => Err(Error::Usage("no engine runs here that runs pods; start it, or name it by --engine".to_owned())),
+        [engine] | [engine @ (Engine::K3s | Engine::Rke2), Engine::Containerd] => Ok(Some(*engine)),
+        [] => Ok(None),
         several => {
             let names: Vec<_> = several.iter().map(|engine| detect::name(*engine)).collect();
             Err(Error::Usage(format!("this host has {}; say which one runs pods by --engine", names.join(", "))))
@@ -71,11 +80,11 @@ mod tests {
     fn the_engine_of_the_kubelet_is_chosen_and_doubt_is_asked_about() {
         use Engine::{Containerd, Crio, K3s, Rke2};
         for (here, expected) in [
-            ([].as_slice(), None),
-            (&[Containerd], Some(Containerd)),
-            (&[Crio], Some(Crio)),
-            (&[K3s, Containerd], Some(K3s)),
-            (&[Rke2], Some(Rke2)),
+            ([].as_slice(), Some(None)),
+            (&[Containerd], Some(Some(Containerd))),
+            (&[Crio], Some(Some(Crio))),
+            (&[K3s, Containerd], Some(Some(K3s))),
+            (&[Rke2], Some(Some(Rke2))),
             (&[Crio, Containerd], None),
             (&[Rke2, K3s], None),
         ] {

@@ -142,9 +142,44 @@ pub fn uninstall(node: &Node, longest: Duration, tell: &mut dyn FnMut(&str)) -> 
     let _lock = disk::lock(Path::new(LOCK), node.patience)?;
     recover(node, tell)?;
     let found = found(node, &Build { name: String::new(), programs: Vec::new() })?;
-    let plan = node.plan(false)?;
+    let mut plan = node.plan(false)?;
     run(node, &steps::uninstall(&found, &node.layout, &plan, longest, node.restart != How::Never), tell)?;
+    let unseen = usage::of(node.layout.home(), &engine::states(node.engine, &node.config)?)?.unseen;
+    plan.notes.extend(
+        unseen
+            .iter()
+            .map(|process| format!("{process}: its program may not be looked at, its arguments name nothing of it")),
+    );
+    plan.notes.extend(empty_folder()?);
+    disk::remove(Path::new(LOCK))?;
     Ok(plan)
+}
+
+/// Whether nothing of it is left on a machine of which no engine runs, so that none has to be asked; then not even the lock is.
+pub fn is_gone(layout: &Layout, name: &str, patience: Duration) -> Result<bool> {
+    for engine in engine::all() {
+        let config = configure::detect::machine_config(engine);
+        if !configure::plan(engine, &config, name, None)?.changes.is_empty() {
+            return Ok(false);
+        }
+    }
+    if disk::is_there(layout.home())? || disk::is_there(Path::new(FEATURES))? {
+        return Ok(false);
+    }
+    if disk::is_there(Path::new(LOCK))? {
+        let _lock = disk::lock(Path::new(LOCK), patience)?;
+        disk::remove(Path::new(LOCK))?;
+    }
+    Ok(true)
+}
+
+/// What to say of the folder of the label where nothing else is in it. Node Feature Discovery has it mounted where it runs: a new
+/// one in its place would be out of its sight.
+fn empty_folder() -> Result<Option<String>> {
+    let folder = Path::new(FEATURES).parent().unwrap_or(Path::new("/"));
+    let is_empty = disk::names(folder)?.is_some_and(|names| names.is_empty());
+    let note = || format!("{} is empty and stays: Node Feature Discovery may have it mounted", folder.display());
+    Ok(is_empty.then(note))
 }
 
 /// Gives the engine its files back where a change of them was not finished. It is made anew after that, and the restart is owed.
@@ -211,7 +246,7 @@ fn found(node: &Node, build: &Build) -> Result<Found> {
     let states = engine::states(node.engine, &node.config)?;
     let mut in_use = Vec::new();
     for name in &builds {
-        if !usage::users(&layout.build(name), &states)?.is_empty() {
+        if !usage::of(&layout.build(name), &states)?.users.is_empty() {
             in_use.push(name.clone());
         }
     }

@@ -4,9 +4,9 @@
 
 use std::path::Path;
 
-use super::layout::{self, FEATURES, Link};
+use super::layout::{self, FEATURES, Layout, Link};
 use super::{Node, cri, disk, engine, usage};
-use crate::configure::detect;
+use crate::configure::{Engine, detect};
 use crate::error::Result;
 
 /// Something about the machine, or a sentence that says why it is not known.
@@ -33,6 +33,8 @@ pub struct Status {
     pub is_labelled: bool,
     /// Who uses it.
     pub users: Vec<String>,
+    /// Processes of which only the arguments say that they do not.
+    pub unseen: Vec<String>,
     /// Whether nothing of it is left, on disk and in the engine's files.
     pub is_gone: bool,
 }
@@ -57,6 +59,7 @@ pub fn status(node: &Node) -> Result<Status> {
         said.and_then(|socket| cri::status(&socket)).map(|said| cri::has(&said, &node.name, &layout.program()));
     let is_labelled = disk::is_there(Path::new(FEATURES))?;
     let is_unregistered = node.plan(false)?.changes.is_empty();
+    let usage = usage::of(layout.home(), &engine::states(node.engine, &node.config)?)?;
     Ok(Status {
         others,
         engine: detect::name(node.engine),
@@ -65,8 +68,27 @@ pub fn status(node: &Node) -> Result<Status> {
         is_loaded,
         is_labelled,
         is_gone: is_unregistered && !is_labelled && !disk::is_there(layout.home())?,
-        users: usage::users(layout.home(), &engine::states(node.engine, &node.config)?)?,
+        users: usage.users,
+        unseen: usage.unseen,
         current,
         previous,
+    })
+}
+
+/// How a machine stands on which nothing of it is left, and no engine runs that could be asked.
+pub fn gone(layout: &Layout) -> Result<Status> {
+    let usage = usage::of(layout.home(), &engine::states(Engine::Crio, Path::new(""))?)?;
+    Ok(Status {
+        current: None,
+        previous: None,
+        others: Vec::new(),
+        engine: "none",
+        is_registered: Ok(false),
+        is_unfinished: false,
+        is_loaded: Err("no engine runs here that runs pods".to_owned()),
+        is_labelled: false,
+        users: usage.users,
+        unseen: usage.unseen,
+        is_gone: true,
     })
 }

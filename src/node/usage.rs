@@ -14,15 +14,26 @@ const BUNDLES: &str = "io.containerd.runtime.v2.task";
 const FILES: [&str; 3] = ["runtime", "options.json", "config.json"];
 const PROC: &str = "/proc";
 
-/// Containers and processes that name a path below `home`, in words. `states` are the state folders of engines.
-pub(super) fn users(home: &Path, states: &[PathBuf]) -> Result<Vec<String>> {
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    /// Containers and processes that name a path below the folder, in words. A process of which nothing can be read is one: that it
+    /// is none cannot be known.
+    pub(super) users: Vec<String>,
+    /// Processes that name none by their arguments, which is how monitors name it and engines start it, and whose program is kept
+    /// from us: a sandbox does so, of its first process even from root.
+    pub(super) unseen: Vec<String>,
+}
+
+/// Who names a path below `home`. `states` are the state folders of engines.
+pub(super) fn of(home: &Path, states: &[PathBuf]) -> Result<Usage> {
     let home = format!("{}/", home.display());
-    let mut users = Vec::new();
+    let mut usage = Usage::default();
     for state in states {
-        containers(&state.join(BUNDLES), &home, &mut users)?;
+        containers(&state.join(BUNDLES), &home, &mut usage.users)?;
     }
-    processes(&home, &mut users)?;
-    Ok(users)
+    processes(&home, &mut usage)?;
+    Ok(usage)
 }
 
 /// Those of `folder`, which has a folder for each namespace and in that one for each container.
@@ -42,19 +53,33 @@ fn containers(folder: &Path, home: &str, users: &mut Vec<String>) -> Result<()> 
     Ok(())
 }
 
-fn processes(home: &str, users: &mut Vec<String>) -> Result<()> {
+fn processes(home: &str, usage: &mut Usage) -> Result<()> {
     let own = std::process::id().to_string();
     let is_number = |name: &String| name.bytes().all(|byte| byte.is_ascii_digit());
     for pid in disk::names(Path::new(PROC))?.unwrap_or_default().iter().filter(|name| is_number(name) && **name != own)
     {
         let folder = Path::new(PROC).join(pid);
-        let program = disk::link(&folder.join("exe"))?.unwrap_or_default();
-        let arguments = disk::read_of_process(&folder.join("cmdline"))?;
-        if is_user(&program, &arguments, home) {
-            users.push(format!("process {pid}"));
+        let program = shown(disk::link(&folder.join("exe")))?.map(Option::unwrap_or_default);
+        let arguments = shown(disk::read_of_process(&folder.join("cmdline")))?;
+        let Some(arguments) = arguments else {
+            usage.users.push(format!("process {pid}, which may not be looked at"));
+            continue;
+        };
+        if is_user(program.as_deref().unwrap_or_default(), &arguments, home) {
+            usage.users.push(format!("process {pid}"));
+        } else if program.is_none() {
+            usage.unseen.push(format!("process {pid}"));
         }
     }
     Ok(())
+}
+
+/// `None` where it is kept from us.
+fn shown<T>(read: Result<T>) -> Result<Option<T>> {
+    match read {
+        Err(error) if error.is_denied() => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// A person's gpu-ctk is none: it may be what waits for the last one.

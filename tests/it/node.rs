@@ -148,6 +148,73 @@ fn it_is_not_taken_away_from_a_container_that_uses_it() {
     assert_eq!(host.node("status --gone").code, Some(0));
     let again = host.node("uninstall");
     assert_eq!((again.code, again.out.as_str()), (Some(0), "nothing of it is left\n"), "{again:?}");
+    assert!(!host.path("run/gpu-runc-node.lock").exists(), "the lock is no longer needed");
+    let note = "features.d is empty and stays: Node Feature Discovery may have it mounted\n";
+    assert!(gone.err.ends_with(note) && again.err.ends_with(note), "{gone:?} {again:?}");
+}
+
+#[test]
+fn that_nothing_is_left_can_be_told_where_no_engine_runs() {
+    let Some(host) = Host::new("node::stopped") else { return };
+    host.node("install --source a");
+    fs::remove_file(host.path("run/containerd/containerd.sock")).unwrap();
+    for args in ["status --gone", "uninstall"] {
+        let left = host.node(args);
+        assert!(
+            left.code == Some(1)
+                && left.err.ends_with("no engine runs here that runs pods; start it, or name it by --engine\n"),
+            "{left:?}"
+        );
+    }
+    // What is left is left in any of the places.
+    let steps: [(&str, &dyn Fn()); 3] = [
+        ("the folder", &|| fs::remove_dir_all(host.path("opt/gpu-runc")).unwrap()),
+        ("the label", &|| fs::remove_file(host.path(LABEL)).unwrap()),
+        ("the engine's files", &|| fs::remove_file(host.path(DROP_IN)).unwrap()),
+    ];
+    for (what, remove) in steps {
+        assert_eq!(host.node("status --gone").code, Some(1), "{what}");
+        remove();
+    }
+    host.scratch.write("host/var/containerd/config.toml", CONFIG);
+    let (status, gone) = (host.node("status --gone"), host.node("uninstall"));
+    assert!(status.code == Some(0) && status.out.contains("engine      none\n"), "{status:?}");
+    assert_eq!((gone.code, gone.out.as_str()), (Some(0), "nothing of it is left\n"), "{gone:?}");
+    assert!(!host.path("run/gpu-runc-node.lock").exists());
+    assert_eq!(host.node("status").code, Some(1));
+    let installed = host.node("install --source a");
+    assert!(installed.code == Some(1) && installed.err.contains("no engine runs here"), "{installed:?}");
+}
+
+#[test]
+fn a_process_that_may_not_be_looked_at_stops_nothing_and_is_told() {
+    let Some(host) = Host::new("node::unseen") else { return };
+    let Some(strace) = program_on_path("strace") else {
+        return skip("node::unseen", "strace not on PATH (apt-get install strace)");
+    };
+    host.node("install --source a");
+    fs::create_dir_all(host.path("proc/77")).unwrap();
+    fs::write(host.path("proc/77/cmdline"), "init\0").unwrap();
+    let denied = |calls: &str, file: &str, args: &str| {
+        let (inject, file) = (format!("inject={calls}:error=EACCES"), format!("/proc/77/{file}"));
+        let before = [strace.to_str().unwrap(), "-f", "-o", "/dev/null", "-P", &file, "-e", &inject];
+        said(&host.command(&before, args).output().unwrap())
+    };
+    let program = |args: &str| denied("readlink,readlinkat", "exe", args);
+    let status = program("status");
+    let line = "in use by   0, as far as the arguments of process 77 tell\n";
+    assert!(status.code == Some(0) && status.out.ends_with(line), "{status:?}");
+    let nothing = denied("open,openat", "cmdline", "uninstall --wait-for-containers 0");
+    let message = "still in use by process 77, which may not be looked at; ";
+    assert!(nothing.code == Some(1) && nothing.err.contains(message), "{nothing:?}");
+    let gone = program("uninstall");
+    assert!(
+        gone.code == Some(0) && gone.err.contains("gpu-ctk: process 77: its program may not be looked at"),
+        "{gone:?}"
+    );
+    let status = program("status --gone");
+    assert!(status.code == Some(0) && status.out.ends_with(line), "{status:?}");
+    fs::remove_dir_all(host.path("proc/77")).unwrap();
 }
 
 #[test]
@@ -162,6 +229,26 @@ fn two_installers_do_not_meet() {
     assert_eq!(host.read("systemctl.log"), "", "a person restarts it");
     host.node("install --source a");
     assert_eq!(host.read("systemctl.log"), "restart containerd 1\n", "it has not read what is there");
+}
+
+#[test]
+fn a_lock_that_was_removed_by_who_held_it_keeps_nobody_away() {
+    let Some(host) = Host::new("node::relock") else { return };
+    let lock = host.path("run/gpu-runc-node.lock");
+    let held = fs::File::create(&lock).unwrap();
+    held.lock().unwrap();
+    let waiting =
+        host.command(&[], "install --source a").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    // It has the old file open by now, or meets none: both ways it has to hold the one that is there.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    fs::remove_file(&lock).unwrap();
+    let third = fs::File::create(&lock).unwrap();
+    third.lock().unwrap();
+    drop(held);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert!(!host.path("opt/gpu-runc").exists(), "two are at work");
+    drop(third);
+    assert_eq!(said(&waiting.wait_with_output().unwrap()).code, Some(0));
 }
 
 #[test]
