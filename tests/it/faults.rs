@@ -6,7 +6,7 @@
 mod dev;
 mod inherited;
 pub(crate) mod scene;
-mod strace;
+pub(crate) mod strace;
 mod surroundings;
 
 use std::collections::{BTreeMap, BTreeSet};

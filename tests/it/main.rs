@@ -29,6 +29,7 @@ mod faults;
 mod fixtures;
 mod generate;
 mod golden;
+mod growth;
 mod hook;
 mod hostile;
 mod hosts;
