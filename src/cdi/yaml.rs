@@ -34,7 +34,6 @@ fn fault(text: &str, error: &Error) -> Fault {
         Error::Budget { breach: BudgetBreach::Documents { .. }, .. } => {
             "more than one document; give each a file of its own".to_owned()
         }
-        Error::Budget { .. } => "it is more than is read: levels, nodes or aliases without end".to_owned(),
         error => {
             let words = in_our_words(&DefaultMessageFormatter.format_message(error));
             let kinds =
