@@ -66,7 +66,7 @@ fn parse(value: &str) -> std::result::Result<Vec<DeviceRequest>, String> {
 /// The words of the engines' own option do not help who makes the usual mistakes.
 fn advised(value: &str, message: String) -> String {
     if value.trim().is_empty() {
-        return r#"it is empty; expected all, a number, or devices as in device=0; 0 is for none"#.to_owned();
+        return "it is empty; expected all, a number, or devices as in device=0; 0 is for none".to_owned();
     }
     let ids = value.strip_prefix("device=").and_then(|ids| ids.split_once(','));
     match ids {
