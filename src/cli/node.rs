@@ -310,7 +310,7 @@ fn as_text(status: &Status) -> String {
     };
     let unseen = match status.unseen.as_slice() {
         [] => String::new(),
-        [first, rest @ ..] if rest.is_empty() => format!(", as far as the arguments of {first} tell"),
+        [first] => format!(", as far as the arguments of {first} tell"),
         [first, rest @ ..] => format!(", as far as the arguments of {first} and {} more tell", rest.len()),
     };
     let registered = known(&status.is_registered) + if status.is_unfinished { ", unfinished" } else { "" };

@@ -44,7 +44,7 @@ pub(super) fn split<'a>(text: &'a str, name: &str, plugin: &str) -> Block<'a> {
         let (first, rest) = lines.split_at_checked(length).unwrap_or(("", lines));
         (first, rest.trim_start_matches('\n'))
     };
-    let begins = |lines: &str, start: &str| lines.starts_with(start).then_some(start.len()).unwrap_or_default();
+    let begins = |lines: &str, start: &str| if lines.starts_with(start) { start.len() } else { 0 };
     let (runc, lines) = cut(lines, begins(lines, &runc(plugin)));
     let start = begins(lines, &format!("[{}]\n{DEFAULT} = ", header(plugin)));
     let end = lines.get(start..).and_then(|rest| rest.find('\n')).filter(|_| start > 0).map(|line| start + line + 1);

@@ -11,9 +11,15 @@ use crate::hosts::{self, configure, ctk};
 /// What `gpu-ctk cdi generate` says of the machine at `root`, ids left out.
 fn described(root: &Path) -> String {
     configure(root, "");
-    let output = ctk(root, &["cdi", "generate", "--output", "-", "--name-strategy", "index,pci"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    let listed: serde_json::Value = serde_json::from_slice(&ctk(root, &["list", "--json"]).stdout).unwrap();
+    let vendors = listed.as_array().unwrap().iter().map(|item| item["vendor"].as_str().unwrap());
+    let of_vendor = |vendor: &str| {
+        let args = ["cdi", "generate", "--output", "-", "--name-strategy", "index,pci", "--vendor", vendor];
+        let output = ctk(root, &args);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    vendors.collect::<std::collections::BTreeSet<_>>().into_iter().map(of_vendor).collect()
 }
 
 #[test]
