@@ -166,17 +166,16 @@ fn that_nothing_is_left_can_be_told_where_no_engine_runs() {
             "{left:?}"
         );
     }
-    // What is left is left in any of the places.
-    let steps: [(&str, &dyn Fn()); 3] = [
-        ("the folder", &|| fs::remove_dir_all(host.path("opt/gpu-runc")).unwrap()),
-        ("the label", &|| fs::remove_file(host.path(LABEL)).unwrap()),
-        ("the engine's files", &|| fs::remove_file(host.path(DROP_IN)).unwrap()),
-    ];
-    for (what, remove) in steps {
-        assert_eq!(host.node("status --gone").code, Some(1), "{what}");
-        remove();
+    host.reset();
+    let ours = "# Written by gpu-ctk runtime configure; --unconfigure removes it.\n";
+    for place in ["opt/gpu-runc/current", LABEL, "etc/crio/crio.conf.d/99-gpu-runc.conf", DROP_IN] {
+        host.scratch.write(&format!("host/{place}"), ours);
+        for args in ["status --gone", "uninstall"] {
+            assert_eq!(host.node(args).code, Some(1), "{args} with {place}");
+        }
+        fs::remove_file(host.path(place)).unwrap();
+        let _ = fs::remove_dir(host.path("opt/gpu-runc"));
     }
-    host.scratch.write("host/var/containerd/config.toml", CONFIG);
     let (status, gone) = (host.node("status --gone"), host.node("uninstall"));
     assert!(status.code == Some(0) && status.out.contains("engine      none\n"), "{status:?}");
     assert_eq!((gone.code, gone.out.as_str()), (Some(0), "nothing of it is left\n"), "{gone:?}");
