@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use gpu_runc::ldcache::{Cache, Library, native_flags};
 use serde_json::{Value, json};
 
+use crate::installed::on_path;
+
 /// Rounds; in each, every way is measured once.
 const ROUNDS: usize = 100;
 const FOLDER: &str = "/usr/lib/x86_64-linux-gnu";
@@ -177,11 +179,6 @@ fn own(library: usize) -> String {
 
 fn linked(library: usize) -> String {
     format!("libnvidia-some-library-{library:02}.so.1")
-}
-
-fn on_path(name: &str) -> Option<PathBuf> {
-    let path = std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin";
-    path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
 
 /// The median, and what a tenth is quicker than: a whole container is in the hands of everything else on the machine.

@@ -1,9 +1,10 @@
 //! What gpu-runc adds to a container start: each row as the difference to exec'ing a do-nothing runtime directly.
 //!
-//! Run by hack/bench on the release build. Every pair is measured side by side in this one run, on a bundle in memory; nothing
-//! is judged here. `GPU_RUNC_REFERENCE` names installed peers, as PATH does (nvidia-container-runtime, amd-container-runtime, and
-//! nvidia-cdi-hook for whole containers), to be measured in the same way,
-//! `GPU_RUNC_BENCH_JSON` and `GPU_RUNC_BENCH_SVG` files for the numbers and a chart, `GPU_RUNC_BINARY` another build of gpu-runc.
+//! Run by hack/bench on the release build. All programs of a row take turns in one run, each beside that runtime, on a bundle in
+//! memory; nothing is judged here. `GPU_RUNC_REFERENCE` names installed peers, as PATH does (nvidia-container-runtime,
+//! amd-container-runtime, and nvidia-cdi-hook for whole containers), to be measured in the same way,
+//! `GPU_RUNC_BENCH_JSON` and `GPU_RUNC_BENCH_SVG` files for the numbers and a chart, `GPU_RUNC_BINARY` another build of gpu-runc,
+//! `GPU_RUNC_BENCH_REVISION` the commit that it is of.
 //! `GPU_RUNC_BENCH_SCALE` is a file for the curves of how it grows, which is then all that is measured.
 
 #![allow(
@@ -28,6 +29,7 @@ mod curves;
 #[path = "../it/hosts.rs"]
 #[allow(dead_code, reason = "the tests use all of it")]
 mod hosts;
+mod installed;
 mod measure;
 mod scale;
 
@@ -35,6 +37,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use cases::Case;
+use installed::{Installed, machine, today};
 use measure::{Cost, Program};
 use serde_json::json;
 
@@ -50,6 +53,7 @@ fn main() {
     if let Some(picture) = std::env::var_os("GPU_RUNC_BENCH_SCALE") {
         return scale::measure(scratch.path(), &ours, &stand_in, Path::new(&picture));
     }
+    println!("{}, {}", today(), machine());
     let mut programs = vec![measure::floor(scratch.path(), &stand_in), Program::Ours(ours.clone())];
     let named = std::env::var_os("GPU_RUNC_REFERENCE");
     let named: Vec<PathBuf> =
@@ -63,21 +67,32 @@ fn main() {
         let bundle = scratch.path().join("bundle");
         case.prepare(&bundle, &stand_in);
         println!("{}", case.name);
-        for program in programs.iter().filter(|program| case.is_for(program)) {
-            let cost = measure::compare(program, &stand_in, &case, &bundle, PAIRS);
+        let programs: Vec<&Program> = programs.iter().filter(|program| case.is_for(program)).collect();
+        for (program, cost) in programs.iter().zip(measure::compare(&programs, &stand_in, &case, &bundle, PAIRS)) {
             print(program, &cost);
             rows.push(row(&case, program, &cost));
         }
         fs::remove_dir_all(&bundle).expect("the bundle goes");
     }
+    let runc = installed::on_path("runc");
     let containers = containers::measure(scratch.path(), &ours, hooks.first().map(PathBuf::as_path));
+    // What is called through the others, in whole containers, has a version too.
+    let own = programs.iter().filter(|program| !matches!(program, Program::Floor(_))).map(Program::path);
+    let installed: Vec<Installed> =
+        own.chain(hooks.iter().map(PathBuf::as_path)).chain(runc.as_deref()).map(Installed::look_at).collect();
+    println!("{:<48} {:>12}", "installed", "size");
+    installed.iter().for_each(Installed::print);
     if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_JSON") {
-        let report = json!({ "pairs": PAIRS, "machine": measure::machine(), "rows": rows, "containers": containers });
+        let installed: Vec<_> = installed.iter().map(Installed::report).collect();
+        let report = json!({
+            "date": today(), "machine": machine(), "programs": installed,
+            "pairs": PAIRS, "rows": rows, "containers": containers,
+        });
         fs::write(path, format!("{report:#}\n")).expect("the report");
     }
     if let Some(path) = std::env::var_os("GPU_RUNC_BENCH_SVG") {
         rows.extend(containers::as_rows(&containers));
-        fs::write(path, chart::of(&rows, &measure::machine())).expect("the chart");
+        fs::write(path, chart::of(&rows, &machine())).expect("the chart");
     }
 }
 

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 
 use crate::cases::Case;
 
+/// Rounds before those that count.
+const WARM_UP: usize = 20;
+
 /// A wrapper that is measured.
 pub(crate) enum Program {
     /// One that only becomes the runtime: what no wrapper can be faster than on this machine.
@@ -26,7 +29,7 @@ pub(crate) struct Cost {
 }
 
 impl Program {
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         match self {
             Program::Floor(path) | Program::Ours(path) | Program::Peer(path) => path,
         }
@@ -119,30 +122,36 @@ fn build(folder: &Path, name: &str, text: &str) -> PathBuf {
     program
 }
 
-/// Measures `pairs` pairs of `case`, interleaved.
-pub(crate) fn compare(program: &Program, stand_in: &Path, case: &Case, bundle: &Path, pairs: usize) -> Cost {
-    let mut direct = Vec::with_capacity(pairs);
-    let mut added = Vec::with_capacity(pairs);
-    for round in 0..pairs + 20 {
-        case.reset(bundle);
-        let alone = timed(&mut command(&[], &place(stand_in, case, bundle), case, bundle));
-        let wrapped = timed(&mut program.command(&[], case, bundle));
-        // The first rounds warm up.
-        if round >= 20 {
-            direct.push(alone.as_secs_f64() * 1e3);
-            added.push((wrapped.as_secs_f64() - alone.as_secs_f64()) * 1e3);
+/// Measures `pairs` pairs of `case` for each of `programs`. What else the machine does in a round is borne by all: in each every
+/// program has its pair, and each round begins with another one.
+pub(crate) fn compare(programs: &[&Program], stand_in: &Path, case: &Case, bundle: &Path, pairs: usize) -> Vec<Cost> {
+    let mut times = vec![(Vec::with_capacity(pairs), Vec::with_capacity(pairs)); programs.len()];
+    for round in 0..pairs + WARM_UP {
+        for turn in 0..programs.len() {
+            let which = (round + turn) % programs.len();
+            case.reset(bundle);
+            let alone = timed(&mut command(&[], &place(stand_in, case, bundle), case, bundle));
+            let wrapped = timed(&mut programs[which].command(&[], case, bundle));
+            if round >= WARM_UP {
+                let (direct, added) = &mut times[which];
+                direct.push(alone.as_secs_f64() * 1e3);
+                added.push((wrapped.as_secs_f64() - alone.as_secs_f64()) * 1e3);
+            }
         }
     }
-    direct.sort_by(f64::total_cmp);
-    added.sort_by(f64::total_cmp);
-    Cost {
-        added_ms: added[pairs / 2],
-        low_ms: added[pairs / 10],
-        high_ms: added[pairs * 9 / 10],
-        direct_ms: direct[pairs / 2],
-        syscalls: syscalls(program, case, bundle),
-        peak_kb: peak_kb(program, case, bundle),
-    }
+    let cost = |(program, (mut direct, mut added)): (&&Program, (Vec<f64>, Vec<f64>))| {
+        direct.sort_by(f64::total_cmp);
+        added.sort_by(f64::total_cmp);
+        Cost {
+            added_ms: added[pairs / 2],
+            low_ms: added[pairs / 10],
+            high_ms: added[pairs * 9 / 10],
+            direct_ms: direct[pairs / 2],
+            syscalls: syscalls(program, case, bundle),
+            peak_kb: peak_kb(program, case, bundle),
+        }
+    };
+    programs.iter().zip(times).map(cost).collect()
 }
 
 /// How long the command takes, which has to succeed.
@@ -182,16 +191,4 @@ fn peak_kb(program: &Program, case: &Case, bundle: &Path) -> Option<usize> {
     let status = pid.and_then(|pid| fs::read_to_string(format!("/proc/{pid}/status")).ok());
     tracer.wait().ok()?;
     status?.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().trim_end_matches(" kB").parse().ok())
-}
-
-/// What the numbers were measured on.
-pub(crate) fn machine() -> String {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let cpu = read("/proc/cpuinfo")
-        .lines()
-        .find_map(|line| Some(line.strip_prefix("model name")?.trim_start_matches([' ', '\t', ':']).to_owned()));
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let release = read("/proc/sys/kernel/osrelease");
-    let version = release.trim().split('-').next().unwrap_or_default();
-    format!("{}, {cores} cores, Linux {version}", cpu.unwrap_or_default())
 }

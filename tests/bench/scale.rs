@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::curves::{Panel, Series, svg};
+use crate::installed::{Installed, machine, today};
 use crate::measure::timed;
 
 /// Pairs per point.
@@ -41,7 +42,8 @@ struct Bench {
 /// Measures all points below `scratch`, prints them, and writes the curves to `picture`.
 pub(crate) fn measure(scratch: &Path, gpu_runc: &Path, stand_in: &Path, picture: &Path) {
     let bench = Bench { folder: scratch.join("scale"), gpu_runc: gpu_runc.to_owned(), stand_in: stand_in.to_owned() };
-    println!("{}, {PAIRS} pairs a point", crate::measure::machine());
+    println!("{}, {}, {PAIRS} pairs a point", today(), machine());
+    Installed::look_at(gpu_runc).print();
     println!("{:<58} {:>12} {:>12} {:>10}", "added by", "median", "10%", "memory");
     let (mut times, mut sizes) = (Vec::new(), Vec::new());
     for is_yaml in [false, true] {
