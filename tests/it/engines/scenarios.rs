@@ -40,7 +40,8 @@ pub(crate) const SCENARIOS: &[(&str, Check)] = &[
 const FIRST: &[Ask] = &[Ask::Env("NVIDIA_VISIBLE_DEVICES=0")];
 pub(super) const NOTHING: &[Ask] = &[];
 
-/// Everything that the runtime decides and that two containers of one image have in common.
+/// Everything that the runtime decides and that two containers of one image have in common. It waits at the end, because ctr may lose
+/// what a container writes just before it is gone.
 const DESCRIBE_YOURSELF: &str = "
     env | grep -v HOSTNAME | sort
     id
@@ -50,6 +51,7 @@ const DESCRIBE_YOURSELF: &str = "
     cat /proc/self/oom_score_adj /proc/self/limits
     ls /proc/self/fd
     pwd
+    sleep 0.2
 ";
 /// Until it is told to end.
 pub(super) const WAIT: &str = "trap 'exit 5' TERM; echo ready; while :; do sleep 0.1; done";
