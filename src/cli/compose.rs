@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use nix::sys::stat::{SFlag, stat};
 
-use super::{answer, named};
+use super::{answer, kind_at, named};
 use crate::compose::{Document, plan};
 use crate::config::Config;
 use crate::configure::{Change, place};
@@ -84,8 +84,7 @@ fn refuse_input(output: &Path, files: &[PathBuf]) -> Result<()> {
 /// Puts `text` in the file at `path`, whole or not at all. What is there and no regular file, such as a pipe, takes it as it comes.
 #[allow(clippy::disallowed_methods, reason = "the file that a person names")]
 fn put(path: &Path, text: String) -> Result<()> {
-    let is_regular = |mode| SFlag::from_bits_truncate(mode) & SFlag::S_IFMT == SFlag::S_IFREG;
-    if stat(path).is_ok_and(|found| !is_regular(found.st_mode)) {
+    if kind_at(path).is_some_and(|kind| kind != SFlag::S_IFREG) {
         return std::fs::write(path, text).map_err(|cause| Error::io("write", path, cause));
     }
     let path = std::path::absolute(path).map_err(|cause| Error::io("find", path, cause))?;

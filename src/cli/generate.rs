@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ValueEnum;
-use nix::sys::stat::{SFlag, stat};
+use nix::sys::stat::SFlag;
 
 use super::naming::{self, Naming};
-use super::{answer, identify, vendors};
+use super::{answer, identify, kind_at, vendors};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
 use crate::error::{Error, Quoted, Result};
@@ -240,7 +240,7 @@ impl Generate {
     /// The folder and the name of the file, whose suffix says what is written.
     fn file(&self, path: &Path) -> Result<Target> {
         let fault = |why: &str| Error::Usage(format!("--output {}: {why}", path.display()));
-        if stat(path).is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG) {
+        if kind_at(path).is_some_and(|kind| kind != SFlag::S_IFREG) {
             return Err(fault("it is no regular file"));
         }
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -288,9 +288,7 @@ impl Generate {
 
 /// A folder is what is one, and what is spelt as one.
 fn is_folder(path: &Path) -> bool {
-    let is_spelt_so = path.as_os_str().as_bytes().ends_with(b"/");
-    is_spelt_so
-        || stat(path).is_ok_and(|found| SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFDIR)
+    path.as_os_str().as_bytes().ends_with(b"/") || kind_at(path) == Some(SFlag::S_IFDIR)
 }
 
 /// One directory may go by several names, as `/var/run` and `/run` do.

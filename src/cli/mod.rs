@@ -22,12 +22,12 @@ mod vendors;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use nix::errno::Errno;
-use nix::sys::stat::stat;
+use nix::sys::stat::{SFlag, stat};
 
 use crate::config::Config;
 use crate::error::{Error, Result};
@@ -185,6 +185,11 @@ fn print(text: &str) {
 fn answer(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
     or_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
+}
+
+/// What is at `path`, links followed; `None` for nothing that can be looked at.
+fn kind_at(path: &Path) -> Option<SFlag> {
+    stat(path).ok().map(|found| SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()))
 }
 
 fn or_gone(written: io::Result<()>) -> Result<()> {

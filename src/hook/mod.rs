@@ -87,12 +87,14 @@ fn done(work: &Work, state_file: Option<&str>) -> Result<()> {
     if let Some(driver) = work.driver.filter(|_| work.has_params) {
         wrong.extend(params::cover(&root, &driver.params).err().map(|error| (error.to_string(), Need::Asked)));
     }
-    let (asked, other): (Vec<_>, Vec<_>) = wrong.into_iter().partition(|(_, need)| matches!(need, Need::Asked));
-    other.iter().for_each(|(message, _)| eprintln!("gpu-runc: warning: {message}"));
-    let mut asked = asked.into_iter().map(|(message, _)| message);
-    let first = asked.next();
-    asked.for_each(|message| eprintln!("gpu-runc: warning: {message}"));
-    first.map_or(Ok(()), |message| Err(Error::Inject(message)))
+    let mut first = Ok(());
+    for (message, need) in wrong {
+        match need {
+            Need::Asked if first.is_ok() => first = Err(Error::Inject(message)),
+            _ => eprintln!("gpu-runc: warning: {message}"),
+        }
+    }
+    first
 }
 
 /// The container's root, as the state or the configuration in its bundle names it, and its id.

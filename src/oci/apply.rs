@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::entries::{self, Owner, Rule};
+use super::entries::{self, Owner};
 use super::json::{Object, Patch, array, elements, quoted, string};
 use super::path::parts;
 use super::spec::Spec;
@@ -109,23 +109,24 @@ fn env(old: Vec<&str>, edits: &[String]) -> Option<String> {
     }
     let old: Vec<(&str, Cow<'_, str>)> = old.into_iter().map(|raw| (raw, string(raw).unwrap_or_default())).collect();
     // runc lets the last of several win, other programs the first: only one may stay, where the last was.
-    let last: HashMap<&str, usize> = old.iter().enumerate().map(|(at, (_, entry))| (variable(entry), at)).collect();
-    let mut wanted: HashMap<&str, &str> = edits.iter().map(|edit| (variable(edit), edit.as_str())).collect();
+    // What each variable is to be, until it has its place.
+    let mut wanted: HashMap<&str, Option<&str>> =
+        edits.iter().map(|edit| (variable(edit), Some(edit.as_str()))).collect();
     let mut changed = false;
     let mut list: Vec<Cow<'_, str>> = Vec::with_capacity(old.len() + edits.len());
-    for (at, (raw, entry)) in old.iter().enumerate() {
-        let name = variable(entry);
-        match wanted.get(name) {
+    for (raw, entry) in old.iter().rev() {
+        match wanted.get_mut(variable(entry)).map(Option::take) {
             None => list.push(Cow::Borrowed(raw)),
-            Some(edit) if last.get(name) == Some(&at) => {
-                changed |= edit != entry;
-                list.push(if edit == entry { Cow::Borrowed(raw) } else { quoted(edit).into() });
+            Some(Some(edit)) if edit == entry => list.push(Cow::Borrowed(raw)),
+            Some(edit) => {
+                list.extend(edit.map(|edit| Cow::Owned(quoted(edit))));
+                changed = true;
             }
-            Some(_) => changed = true,
         }
     }
-    for name in edits.iter().map(|edit| variable(edit)).filter(|name| !last.contains_key(name)) {
-        if let Some(edit) = wanted.remove(name) {
+    list.reverse();
+    for edit in edits {
+        if let Some(edit) = wanted.get_mut(variable(edit)).and_then(Option::take) {
             list.push(quoted(edit).into());
             changed = true;
         }
@@ -217,14 +218,13 @@ fn device_rules(old: Vec<&str>, nodes: &[&DeviceNode]) -> Option<String> {
             _ => valid.clear(),
         }
     }
-    let mut given: HashSet<Rule<'_>> = HashSet::with_capacity(nodes.len());
-    let rules = nodes.iter().copied().filter_map(entries::rule).filter(|rule| given.insert(*rule));
-    let is_new = |text: &String| valid.is_empty() || !canonical(text).is_some_and(|rule| valid.contains(&rule));
-    let added: Vec<Cow<'_, str>> = rules.map(|rule| rule.text()).filter(is_new).map(Cow::Owned).collect();
-    if added.is_empty() {
-        return None;
-    }
-    Some(array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>()))
+    let rules: Vec<String> = nodes.iter().copied().filter_map(entries::rule).map(|rule| rule.text()).collect();
+    let mut given: HashSet<&str> = HashSet::with_capacity(rules.len());
+    let is_valid = |rule: &str| !valid.is_empty() && canonical(rule).is_some_and(|rule| valid.contains(&rule));
+    let mut list: Vec<Cow<'_, str>> = old.into_iter().map(Cow::Borrowed).collect();
+    let before = list.len();
+    list.extend(rules.iter().filter(|rule| given.insert(rule) && !is_valid(rule)).map(Cow::from));
+    (list.len() != before).then(|| array(&list))
 }
 
 fn allows(rule: &Value) -> bool {
@@ -289,10 +289,10 @@ fn hooks(old: &[&str], stage: &str, changes: &Changes<'_>) -> Change {
     let mut changed = list.len() != old.len();
     let mut edits = changes.edits.hooks.iter().filter(|hook| hook.hook_name == stage).peekable();
     if edits.peek().is_some() {
-        let mut there: HashSet<Option<String>> = list.iter().map(|raw| canonical(raw)).collect();
+        let mut there: HashSet<String> = list.iter().filter_map(|raw| canonical(raw)).collect();
         for hook in edits {
             let text = entries::hook(hook)?;
-            if there.insert(canonical(&text)) {
+            if canonical(&text).is_some_and(|hook| there.insert(hook)) {
                 list.push(text.into());
                 changed = true;
             }
@@ -302,10 +302,12 @@ fn hooks(old: &[&str], stage: &str, changes: &Changes<'_>) -> Change {
 }
 
 fn additional_gids(old: Vec<&str>, edits: &[u32]) -> Option<String> {
-    let mut there: HashSet<Cow<'_, str>> = old.iter().copied().map(Cow::Borrowed).collect();
-    let gids = edits.iter().filter(|gid| **gid != 0).map(|gid| Cow::from(gid.to_string()));
-    let added: Vec<Cow<'_, str>> = gids.filter(|gid| there.insert(gid.clone())).collect();
-    (!added.is_empty()).then(|| array(&old.into_iter().map(Cow::Borrowed).chain(added).collect::<Vec<_>>()))
+    let gids: Vec<String> = edits.iter().filter(|gid| **gid != 0).map(u32::to_string).collect();
+    let mut there: HashSet<&str> = old.iter().copied().collect();
+    let mut list: Vec<Cow<'_, str>> = old.into_iter().map(Cow::Borrowed).collect();
+    let before = list.len();
+    list.extend(gids.iter().filter(|gid| there.insert(gid)).map(Cow::from));
+    (list.len() != before).then(|| array(&list))
 }
 
 fn unless_equal(old: Option<&str>, new: String) -> Option<String> {

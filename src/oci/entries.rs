@@ -72,7 +72,7 @@ pub(super) fn device(node: &DeviceNode, Owner { uid, gid }: Owner) -> String {
 }
 
 /// An entry of `linux.resources.devices` that allows a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug)]
 pub(super) struct Rule<'a> {
     r#type: &'a str,
     major: i64,

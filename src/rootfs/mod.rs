@@ -238,7 +238,9 @@ fn tell(root: &ContainerRoot, profile: &Profile, nodes: &[DeviceNode]) -> Result
 /// The nodes that `profile` counts, as they are in the root.
 fn nodes_in(root: &ContainerRoot, profile: &Profile) -> Result<Vec<DeviceNode>> {
     let Some((folder, _)) = profile.nodes.rsplit_once('/') else { return Ok(Vec::new()) };
-    let names = root.names(Path::new(folder), 1 << 16, |_| true)?.unwrap_or_default();
+    // More than any machine has.
+    const MOST: usize = 1 << 16;
+    let names = root.names(Path::new(folder), MOST, |_| true)?.unwrap_or_default();
     let node = |name: &str| DeviceNode { path: format!("{folder}/{name}"), ..DeviceNode::default() };
     Ok(names.iter().map(|(name, _)| node(name)).collect())
 }
