@@ -3,10 +3,18 @@
 //! A message is: what was being done, the thing's name, the cause, and what to do where we know it. Lower case, no final stop.
 //! Engines look for certain phrases of the C library's errors in a runtime's message and turn them into exit codes of their
 //! own (126, 127), so no message here uses them: [`reason`] has our words for the usual causes.
+//!
+//! An [`Error`] escapes all that it displays, whoever composed it, so no message of ours carries a raw control character. Names,
+//! values and paths in a message are [`Escaped`] where it is composed, which also quotes and cuts them.
 
-use std::fmt;
+mod escaped;
+
+use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
+
+pub use escaped::Escaped;
+use escaped::Escaping;
 
 /// Result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -29,6 +37,17 @@ pub enum Error {
         line: Option<usize>,
         /// What is wrong and what would be right.
         message: String,
+    },
+    /// A configuration file of an engine that the user has to change. The only message of more than one line.
+    ByHand {
+        /// The file.
+        path: PathBuf,
+        /// The line that cannot be changed, if known.
+        line: Option<usize>,
+        /// Why gpu-ctk does not change it.
+        message: String,
+        /// The lines to add to it.
+        lines: String,
     },
     /// The bundle's config.json cannot be understood or safely edited.
     Spec {
@@ -87,7 +106,7 @@ pub enum Error {
 impl Error {
     /// An [`Error::Io`] about one path: `doing` is a verb, `path` its object.
     pub fn io(doing: &str, path: &Path, cause: io::Error) -> Self {
-        Error::Io { doing: format!("{doing} {}", path.display()), cause }
+        Error::Io { doing: format!("{doing} {}", Escaped::path(path)), cause }
     }
 
     /// Whether the machine keeps the thing from this process, which may well do without it.
@@ -98,22 +117,32 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.compose(&mut Escaping(f))?;
+        let Error::ByHand { lines, .. } = self else { return Ok(()) };
+        f.write_str(":")?;
+        lines.lines().try_for_each(|line| write!(f, "\n{}", Escaped::message(&line)))
+    }
+}
+
+impl Error {
+    fn compose(&self, f: &mut Escaping<'_, '_>) -> fmt::Result {
         match self {
             Error::Io { doing, cause } => write!(f, "cannot {doing}: {}", reason(cause)),
             Error::Config { path, line, message }
             | Error::Cdi { path, line, message }
-            | Error::Compose { path, line, message } => {
-                write!(f, "{}", path.display())?;
+            | Error::Compose { path, line, message }
+            | Error::ByHand { path, line, message, .. } => {
+                write!(f, "{}", Escaped::path(path))?;
                 if let Some(line) = line {
                     write!(f, ":{line}")?;
                 }
                 write!(f, ": {message}")
             }
-            Error::Spec { path, message } => write!(f, "{}: {message}", path.display()),
+            Error::Spec { path, message } => write!(f, "{}: {message}", Escaped::path(path)),
             Error::Request { source, message } => write!(f, "{source}: {message}"),
             Error::Refused { source, message } => write!(f, "{source} may not ask for GPUs: {message}"),
             Error::Unresolvable { devices, because } => {
-                let devices: Vec<_> = devices.iter().map(|name| Plain(name).to_string()).collect();
+                let devices: Vec<_> = devices.iter().map(|name| Escaped::name(name).to_string()).collect();
                 write!(f, "CDI device injection failed: unresolvable CDI devices {}", devices.join(", "))?;
                 if because.is_empty() { Ok(()) } else { write!(f, " ({because})") }
             }
@@ -147,41 +176,6 @@ pub fn reason(cause: &io::Error) -> String {
     known.to_owned()
 }
 
-/// Text that came from outside (a request, a file, an image), made fit for one line: quoted, control characters escaped, cut at
-/// 120 characters.
-#[derive(Debug, Clone, Copy)]
-pub struct Quoted<'a>(pub &'a str);
-
-/// The same without the quotes, for names that are searched for.
-#[derive(Debug, Clone, Copy)]
-pub struct Plain<'a>(pub &'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        write_line(f, self.0, &['"', '\\'])?;
-        f.write_str("\"")
-    }
-}
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_line(f, self.0, &[])
-    }
-}
-
-fn write_line(f: &mut fmt::Formatter<'_>, text: &str, escaped: &[char]) -> fmt::Result {
-    const LONGEST: usize = 120;
-    for c in text.chars().take(LONGEST) {
-        match c {
-            c if escaped.contains(&c) => write!(f, "\\{c}")?,
-            c if c.is_control() => write!(f, "{}", c.escape_default())?,
-            c => write!(f, "{c}")?,
-        }
-    }
-    f.write_str(if text.chars().nth(LONGEST).is_some() { "…" } else { "" })
-}
-
 /// The candidate nearest to `wrong`, if one is near enough to be what was meant.
 pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     candidates
@@ -194,6 +188,9 @@ pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
     use super::*;
 
     #[test]
@@ -218,13 +215,42 @@ mod tests {
     }
 
     #[test]
-    fn text_from_outside_stays_on_one_line() {
-        for (given, shown) in
-            [("a", "\"a\""), ("a\nb\"c\\", "\"a\\nb\\\"c\\\\\""), ("\u{1b}[31m", "\"\\u{1b}[31m\""), ("", "\"\"")]
-        {
-            assert_eq!(Quoted(given).to_string(), shown);
+    fn no_message_carries_what_it_was_given_raw() {
+        const HOSTILE: &str = "a\u{1b}]0;x\u{7}\r\n\u{9b}\u{202e}\u{2066}\u{2028}b";
+        let text = || HOSTILE.to_owned();
+        let path = || PathBuf::from(OsStr::from_bytes(&[HOSTILE.as_bytes(), b"\xff"].concat()));
+        let cause = || io::Error::other(HOSTILE);
+        for error in [
+            Error::io("read", &path(), cause()),
+            Error::Io { doing: text(), cause: cause() },
+            Error::Config { path: path(), line: Some(1), message: text() },
+            Error::ByHand { path: path(), line: None, message: text(), lines: String::new() },
+            Error::Spec { path: path(), message: text() },
+            Error::Cdi { path: path(), line: None, message: text() },
+            Error::Compose { path: path(), line: None, message: text() },
+            Error::Request { source: text(), message: text() },
+            Error::Refused { source: text(), message: text() },
+            Error::Unresolvable { devices: vec![text(), text()], because: text() },
+            Error::Inject(text()),
+            Error::Runtime(text()),
+            Error::Usage(text()),
+        ] {
+            let shown = error.to_string();
+            let raw = |c: char| c.is_control() || HOSTILE.contains(c) && !c.is_ascii();
+            assert!(!shown.contains(raw), "{error:?}: {shown:?}");
+            assert!(shown.contains("\\u{1b}]0;x\\u{7}\\r\\n\\u{9b}\\u{202e}\\u{2066}\\u{2028}b"), "{shown}");
         }
-        assert_eq!(Quoted(&"x".repeat(1000)).to_string().chars().count(), 123);
+    }
+
+    #[test]
+    fn lines_to_add_by_hand_stay_lines() {
+        let lines = "[a]\nb = \"\u{1b}\u{202e}\"\n".to_owned();
+        let error = Error::ByHand { path: "f".into(), line: Some(2), message: "add this".to_owned(), lines };
+        assert_eq!(error.to_string(), "f:2: add this:\n[a]\nb = \"\\u{1b}\\u{202e}\"");
+    }
+
+    #[test]
+    fn names_that_are_searched_for_are_shown_without_quotes() {
         let asked = Error::Unresolvable { devices: vec!["a/b=\u{1b}[31m\n\"".to_owned()], because: String::new() };
         assert!(asked.to_string().ends_with("CDI devices a/b=\\u{1b}[31m\\n\""), "{asked}");
     }

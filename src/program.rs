@@ -9,13 +9,13 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::error::reason;
+use crate::error::{Escaped, reason};
 
 /// What the program prints on stdout, at most a few megabytes. The error, which begins with the program, says that it cannot be
 /// started, that it failed, or that it took longer than `patience`.
 pub fn answer(program: &Path, args: &[&str], patience: Duration) -> Result<String, String> {
     const LARGEST: u64 = 8 << 20;
-    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", program.display());
+    let failed = |why: &dyn std::fmt::Display| format!("{}: {why}", Escaped::path(program));
     let mut command = Command::new(program);
     command.args(args).env_clear().stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(|cause| failed(&reason(&cause)))?;

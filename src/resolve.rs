@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, Kind, Lookup, Part, QualifiedName, Registry};
-use crate::error::{Error, nearest};
+use crate::error::{Error, Escaped, nearest};
 use crate::request::{Request, Selection, Source, Want};
 use crate::vendor::{Role, Vendor, Vendors};
 
@@ -48,7 +48,7 @@ pub struct Grant {
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let devices: Vec<_> = self.devices.iter().map(QualifiedName::to_string).collect();
-        let files: Vec<_> = self.files.iter().map(|file| file.display().to_string()).collect();
+        let files: Vec<_> = self.files.iter().map(|file| Escaped::path(file).to_string()).collect();
         write!(f, "devices={} files={} asked by {}", devices.join(","), files.join(","), self.source)
     }
 }
@@ -324,7 +324,7 @@ impl Missing<'_> {
     fn what_exists(&self, kind: &str, everything: &Registry, spec_dirs: &[PathBuf]) -> String {
         let dirs = || match spec_dirs {
             [] => "any folder (cdi.spec-dirs is empty)".to_owned(),
-            dirs => listed(dirs.iter().map(|dir| dir.display().to_string()), " and "),
+            dirs => listed(dirs.iter().map(|dir| Escaped::path(dir).to_string()), " and "),
         };
         let mut names = kind.parse().map(|kind| everything.names(&kind)).unwrap_or_default();
         // Indices before the other names of the same devices.

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use nix::sys::stat::FileStat;
 
+use crate::error::Escaped;
+
 /// Who reads, as far as it decides whom to trust.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
@@ -53,7 +55,7 @@ impl Reader {
 
     fn fault(self, path: &Path, writers: Writers) -> Option<String> {
         let Writers { uid, gid, mode } = writers;
-        let path = path.display();
+        let path = Escaped::path(path);
         if uid != 0 && uid != self.uid {
             let expected = if self.uid == 0 { "root".to_owned() } else { format!("root or user {}", self.uid) };
             return Some(format!("it belongs to user {uid}, expected {expected}: chown root {path}"));

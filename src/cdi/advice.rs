@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::spec::{ContainerEdits, Device, Spec};
 use super::version::{Version, minimum_version};
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// Everything about `spec` that is allowed and doubtful, each beginning with the field.
 pub fn warnings(spec: &Spec) -> Vec<String> {
@@ -15,7 +15,7 @@ pub fn warnings(spec: &Spec) -> Vec<String> {
     of_annotations("annotations", &spec.annotations, &mut warnings);
     of_edits("containerEdits", &spec.container_edits, &mut warnings);
     for (index, Device { name, annotations, container_edits }) in spec.devices.iter().enumerate() {
-        let field = format!("devices[{index}] {}", Quoted(name));
+        let field = format!("devices[{index}] {}", Escaped::quoted(name));
         of_annotations(&format!("{field}: annotations"), annotations, &mut warnings);
         of_edits(&field, container_edits, &mut warnings);
     }
@@ -27,11 +27,11 @@ fn of_header(spec: &Spec, warnings: &mut Vec<String>) {
     const LONGEST_LABEL: usize = 63;
     let minimum = minimum_version(spec);
     if Version::parse(&spec.cdi_version).is_some_and(|declared| declared > minimum) {
-        let declared = Quoted(&spec.cdi_version);
+        let declared = Escaped::quoted(&spec.cdi_version);
         warnings.push(format!("cdiVersion: {declared} shuts out older engines, which could read this as {minimum}"));
     }
     if spec.kind.vendor().len() > LONGEST_DNS_NAME || spec.kind.vendor().contains('_') {
-        warnings.push(format!("kind: the vendor {} is no DNS name", Quoted(spec.kind.vendor())));
+        warnings.push(format!("kind: the vendor {} is no DNS name", Escaped::quoted(spec.kind.vendor())));
     }
     if spec.kind.class().len() > LONGEST_LABEL {
         warnings.push(format!("kind: the class has more than {LONGEST_LABEL} characters"));
@@ -42,7 +42,7 @@ fn of_header(spec: &Spec, warnings: &mut Vec<String>) {
 fn of_annotations(field: &str, annotations: &BTreeMap<String, String>, warnings: &mut Vec<String>) {
     const LARGEST: usize = 256 << 10;
     for key in annotations.keys().filter(|key| !is_annotation_key(&key.to_ascii_lowercase())) {
-        warnings.push(format!("{field}: the key {} is not of the form [DNS name/]name", Quoted(key)));
+        warnings.push(format!("{field}: the key {} is not of the form [DNS name/]name", Escaped::quoted(key)));
     }
     let size: usize = annotations.iter().map(|(key, value)| key.len() + value.len()).sum();
     if size > LARGEST {
@@ -68,7 +68,7 @@ fn of_edits(field: &str, edits: &ContainerEdits, warnings: &mut Vec<String>) {
     for (index, entry) in edits.env.iter().enumerate() {
         let name = entry.split('=').next().unwrap_or_default();
         if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            warn(format!("env[{index}]"), format!("the name {} has unusual characters", Quoted(name)));
+            warn(format!("env[{index}]"), format!("the name {} has unusual characters", Escaped::quoted(name)));
         }
     }
     for (index, node) in edits.device_nodes.iter().enumerate() {
@@ -101,7 +101,8 @@ fn of_edits(field: &str, edits: &ContainerEdits, warnings: &mut Vec<String>) {
         // IFNAMSIZ, less the NUL.
         const LONGEST: usize = 15;
         for name in [&net.host_interface_name, &net.name].into_iter().filter(|name| name.len() > LONGEST) {
-            let what = format!("the kernel has no interface called {}, which is longer than {LONGEST}", Quoted(name));
+            let what =
+                format!("the kernel has no interface called {}, which is longer than {LONGEST}", Escaped::quoted(name));
             warn(format!("netDevices[{index}]"), what);
         }
     }
@@ -109,10 +110,10 @@ fn of_edits(field: &str, edits: &ContainerEdits, warnings: &mut Vec<String>) {
         warn("additionalGids".to_owned(), "group 0 is left out when the edits are made".to_owned());
     }
     for path in repeated(edits.device_nodes.iter().map(|node| &node.path)) {
-        warn("deviceNodes".to_owned(), format!("{} is there twice, and the last one counts", Quoted(path)));
+        warn("deviceNodes".to_owned(), format!("{} is there twice, and the last one counts", Escaped::quoted(path)));
     }
     for path in repeated(edits.mounts.iter().map(|mount| &mount.container_path)) {
-        warn("mounts".to_owned(), format!("{} is there twice, and the last one counts", Quoted(path)));
+        warn("mounts".to_owned(), format!("{} is there twice, and the last one counts", Escaped::quoted(path)));
     }
 }
 
@@ -127,7 +128,7 @@ fn odd_path(path: &str) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!("{} {what}", Quoted(path)))
+    Some(format!("{} {what}", Escaped::quoted(path)))
 }
 
 fn repeated<'a>(texts: impl Iterator<Item = &'a String>) -> BTreeSet<&'a str> {

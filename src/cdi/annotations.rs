@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::name::QualifiedName;
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// What the keys of such annotations begin with.
 pub const PREFIX: &str = "cdi.k8s.io/";
@@ -30,15 +30,18 @@ pub fn key(plugin: &str, device_id: &str) -> Result<String, String> {
     }
     let name = format!("{plugin}_{}", device_id.replace('/', "_"));
     if name.len() > LONGEST {
-        return Err(format!("invalid plugin+deviceID {}, too long: expected at most {LONGEST} bytes", Quoted(&name)));
+        return Err(format!(
+            "invalid plugin+deviceID {}, too long: expected at most {LONGEST} bytes",
+            Escaped::quoted(&name)
+        ));
     }
     for (which, end) in [("first", name.chars().next()), ("last", name.chars().next_back())] {
         if let Some(end) = end.filter(|c| !c.is_ascii_alphanumeric()) {
-            return Err(format!("invalid name {}, {which} {end:?} should be alphanumeric", Quoted(&name)));
+            return Err(format!("invalid name {}, {which} {end:?} should be alphanumeric", Escaped::quoted(&name)));
         }
     }
     match name.chars().find(|c| !c.is_ascii_alphanumeric() && !"_-.".contains(*c)) {
-        Some(wrong) => Err(format!("invalid name {}, invalid character {wrong:?}", Quoted(&name))),
+        Some(wrong) => Err(format!("invalid name {}, invalid character {wrong:?}", Escaped::quoted(&name))),
         None => Ok(format!("{PREFIX}{name}")),
     }
 }
@@ -59,7 +62,7 @@ pub fn update(
     let failed = |reason: String| format!("CDI annotation failed: {reason}");
     let key = key(plugin, device_id).map_err(failed)?;
     if annotations.contains_key(&key) {
-        return Err(format!("CDI annotation failed, key {} used", Quoted(&key)));
+        return Err(format!("CDI annotation failed, key {} used", Escaped::quoted(&key)));
     }
     annotations.insert(key, value(devices).map_err(failed)?);
     Ok(())
@@ -70,7 +73,7 @@ pub fn parse(annotations: &BTreeMap<String, String>, prefix: &str) -> Result<Ask
     let mut asked = Asked::default();
     for (key, value) in annotations.iter().filter(|(key, _)| key.starts_with(prefix)) {
         for name in value.split(',') {
-            let because = |reason| format!("invalid CDI device name {}: {reason}", Quoted(name));
+            let because = |reason| format!("invalid CDI device name {}: {reason}", Escaped::quoted(name));
             asked.devices.push(name.parse().map_err(because)?);
         }
         asked.keys.push(key.clone());

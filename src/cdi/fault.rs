@@ -3,7 +3,7 @@
 //! Turns the JSON reader's errors into such faults; the reader itself knows lines but no fields. Knows nothing of files.
 
 use super::version::Version;
-use crate::error::{Plain, Quoted};
+use crate::error::Escaped;
 
 /// One thing that is wrong with a CDI text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Fault {
         let separator = if field.is_empty() { "" } else { ": " };
         Fault {
             line: Some(line_at(text, before.len())),
-            message: format!("{}{separator}{}", Plain(&field), in_our_words(cause)),
+            message: format!("{}{separator}{}", Escaped::name(&field), in_our_words(cause)),
         }
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn in_our_words(cause: &str) -> String {
 
 /// A member that is there twice.
 pub(super) fn already_set(key: &str) -> String {
-    format!("key {} already set", Quoted(key))
+    format!("key {} already set", Escaped::quoted(key))
 }
 
 /// The field that is being read where a JSON text ends that was cut off: `devices[2].containerEdits.mounts[0]`.

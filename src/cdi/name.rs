@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// `vendor/class`, such as `nvidia.com/gpu`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -61,7 +61,7 @@ impl FromStr for Kind {
         let (vendor, class) = match text.split_once('/') {
             Some((vendor, class)) if !vendor.is_empty() && !class.is_empty() => (vendor, class),
             _ => {
-                let text = Quoted(text);
+                let text = Escaped::quoted(text);
                 return Err(format!(
                     "invalid vendor. empty name: {text} is not of the form vendor/class, such as acme.example/npu"
                 ));
@@ -78,7 +78,7 @@ impl FromStr for QualifiedName {
 
     /// The error is in the reference library's words: `unqualified device "0", missing vendor`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let missing = |what: &str| format!("unqualified device {}, missing {what}", Quoted(text));
+        let missing = |what: &str| format!("unqualified device {}, missing {what}", Escaped::quoted(text));
         if text.starts_with('/') {
             return Err(missing("vendor"));
         }
@@ -89,7 +89,7 @@ impl FromStr for QualifiedName {
                 return Err(missing(what));
             }
         }
-        let invalid = |reason: String| format!("invalid device {}: {reason}", Quoted(text));
+        let invalid = |reason: String| format!("invalid device {}: {reason}", Escaped::quoted(text));
         let kind: Kind = kind.parse().map_err(invalid)?;
         kind.device(device).map_err(invalid)
     }
@@ -101,7 +101,7 @@ fn check_part(name: &str) -> Result<(), String> {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return Err("empty name".to_owned());
     };
-    let quoted = Quoted(name);
+    let quoted = Escaped::quoted(name);
     if !first.is_ascii_alphabetic() {
         return Err(format!("{quoted}, should start with letter"));
     }
@@ -117,7 +117,7 @@ pub(super) fn check_device(name: &str) -> Result<(), String> {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return Err("invalid (empty) device name".to_owned());
     };
-    let quoted = Quoted(name);
+    let quoted = Escaped::quoted(name);
     if !first.is_ascii_alphanumeric() {
         return Err(format!("invalid name {quoted}, should start with a letter or digit"));
     }

@@ -14,7 +14,7 @@ use super::name::{Kind, QualifiedName};
 use super::outline::Wants;
 use super::spec::{ContainerEdits, Spec};
 use super::{text, validate};
-use crate::error::Error;
+use crate::error::{Error, Escaped};
 use crate::trust::Reader;
 
 /// What the spec directories say.
@@ -313,7 +313,7 @@ impl From<Problem> for Error {
 fn clash(kind: &Kind, paths: &[&Path], names: &[&str]) -> Vec<Problem> {
     let first = names.first().copied().unwrap_or_default();
     let more = if names.len() > 1 { format!(" and {} more", names.len() - 1) } else { String::new() };
-    let files: Vec<_> = paths.iter().map(|path| format!("\"{}\"", path.display())).collect();
+    let files: Vec<_> = paths.iter().map(|path| format!("\"{}\"", Escaped::path(path))).collect();
     let files = files.join(", ");
     let message = format!(
         "conflicting device \"{kind}={first}\"{more} (specs {files}): describe a device in one file of a directory only"

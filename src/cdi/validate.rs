@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use super::name;
 use super::spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
 use super::version::Need;
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// Hook names of the OCI runtime specification.
 const HOOKS: [&str; 6] = ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
@@ -45,7 +45,7 @@ pub(super) fn device_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(Opt
         if let [(first, _), (name, index)] = pair
             && first == name
         {
-            let name = Quoted(name);
+            let name = Escaped::quoted(name);
             let problem = format!("devices[{index}]: invalid spec, multiple device {name}: use each name once");
             problems.push((Some(*index), problem));
         }
@@ -55,7 +55,7 @@ pub(super) fn device_names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(Opt
 
 /// The problems of the edits of the device at `index`.
 pub(super) fn device_edits(index: usize, device: &Device) -> Vec<String> {
-    let name = Quoted(&device.name);
+    let name = Escaped::quoted(&device.name);
     if device.container_edits.is_empty() {
         return vec![format!("devices[{index}] {name}: invalid device, empty device edits: give it something to do")];
     }
@@ -78,7 +78,7 @@ fn check_edits(edits: &ContainerEdits) -> Vec<String> {
 fn check_env(entry: &str) -> Result<(), String> {
     match entry.find('=') {
         Some(1..) => Ok(()),
-        _ => Err(format!("invalid environment variable {}, expected NAME=value", Quoted(entry))),
+        _ => Err(format!("invalid environment variable {}, expected NAME=value", Escaped::quoted(entry))),
     }
 }
 
@@ -86,15 +86,15 @@ fn check_node(node: &DeviceNode) -> Result<(), String> {
     if node.path.is_empty() {
         return Err("invalid (empty) device path".to_owned());
     }
-    let path = Quoted(&node.path);
+    let path = Escaped::quoted(&node.path);
     if !["", "b", "c", "u", "p"].contains(&node.node_type.as_str()) {
         return Err(format!(
             "device {path}: invalid type {}, expected \"b\", \"c\", \"u\" or \"p\"",
-            Quoted(&node.node_type)
+            Escaped::quoted(&node.node_type)
         ));
     }
     if node.permissions != "none" && !node.permissions.bytes().all(|letter| b"rwm".contains(&letter)) {
-        let permissions = Quoted(&node.permissions);
+        let permissions = Escaped::quoted(&node.permissions);
         return Err(format!(
             "device {path}: invalid permissions {permissions}, expected letters of \"rwm\" or \"none\""
         ));
@@ -103,7 +103,7 @@ fn check_node(node: &DeviceNode) -> Result<(), String> {
 }
 
 fn check_hook(hook: &Hook) -> Result<(), String> {
-    let name = Quoted(&hook.hook_name);
+    let name = Escaped::quoted(&hook.hook_name);
     if !HOOKS.contains(&hook.hook_name.as_str()) {
         return Err(format!("invalid hook name {name}, expected one of {}", HOOKS.join(", ")));
     }
@@ -131,7 +131,7 @@ fn check_rdt(rdt: &IntelRdt) -> Result<(), String> {
     if class == "/" || is_folder_name {
         Ok(())
     } else {
-        Err(format!("invalid ClosID {}, expected the name of one folder, or \"/\"", Quoted(class)))
+        Err(format!("invalid ClosID {}, expected the name of one folder, or \"/\"", Escaped::quoted(class)))
     }
 }
 
@@ -155,7 +155,7 @@ fn duplicate<'a>(list: &'a [NetDevice], what: &str, key: impl Fn(&'a NetDevice) 
             continue;
         }
         if let Some(first) = seen.get(this) {
-            let (this, first, other) = (Quoted(this), Quoted(first), Quoted(other));
+            let (this, first, other) = (Escaped::quoted(this), Escaped::quoted(first), Escaped::quoted(other));
             problems.push(format!("netDevices[{index}]: duplicate {what} {this} with names {first} and {other}"));
         } else {
             seen.insert(this, other);

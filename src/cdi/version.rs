@@ -7,7 +7,7 @@ use std::fmt;
 
 use super::name::Kind;
 use super::spec::{ContainerEdits, Device, Spec};
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// A released version of the CDI specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -123,7 +123,7 @@ impl Need {
     pub(super) fn check(self, declared: &str) -> Result<(), String> {
         let Some(version) = Version::parse(declared) else {
             let (lowest, highest) = (Version::LOWEST, Version::HIGHEST);
-            let declared = Quoted(declared);
+            let declared = Escaped::quoted(declared);
             return Err(format!("cdiVersion: invalid version {declared}, expected one of {lowest} to {highest}"));
         };
         if version >= self.version {

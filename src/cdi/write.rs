@@ -17,7 +17,7 @@ use super::name::Kind;
 use super::spec::Spec;
 use super::validate::validate;
 use super::version::minimum_version;
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// The name, without a suffix, of the file for all devices of a kind.
 pub fn spec_name(kind: &Kind) -> String {
@@ -78,7 +78,7 @@ fn file_name(name: &str) -> std::result::Result<String, String> {
     let is_spec = [".json", ".yaml"].iter().any(|suffix| name.ends_with(suffix));
     let full = if is_spec { name.to_owned() } else { format!("{name}.yaml") };
     if name.is_empty() || name.contains(['/', '\0']) || [".", ".."].contains(&name) || full.len() > LONGEST {
-        return Err(format!("invalid spec file name {}, expected a plain file name", Quoted(name)));
+        return Err(format!("invalid spec file name {}, expected a plain file name", Escaped::quoted(name)));
     }
     Ok(full)
 }

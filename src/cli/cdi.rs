@@ -9,7 +9,7 @@ use super::{answer, named};
 use crate::cdi::{self, Fault, Kind, Lookup, Part, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::doctor::stale;
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Machine};
 use crate::host::Host;
 use crate::request::{Ask, Request, Source, Want};
@@ -42,7 +42,7 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
     }
     let width = devices.iter().map(|(name, ..)| name.to_string().len()).max().unwrap_or_default();
     let line = |(name, path, version): &Listed<'_>| match verbose {
-        true => format!("{:width$}  {}  {version}\n", name.to_string(), path.display()),
+        true => format!("{:width$}  {}  {version}\n", name.to_string(), Escaped::path(path)),
         false => format!("{name}\n"),
     };
     answer(&format!("Found {} CDI devices\n{}", devices.len(), devices.iter().map(line).collect::<String>()))?;
@@ -150,7 +150,7 @@ impl Verdict {
     }
 
     fn to_text(&self) -> String {
-        let file = self.file.display();
+        let file = Escaped::path(&self.file);
         let good = self
             .good
             .iter()

@@ -9,7 +9,7 @@ use super::{answer, kind_at, named};
 use crate::compose::{Document, plan};
 use crate::config::Config;
 use crate::configure::{Change, place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::vendor::Vendors;
 
 /// What to read, and what to write.
@@ -76,7 +76,7 @@ fn refuse_input(output: &Path, files: &[PathBuf]) -> Result<()> {
     let identity = |path: &Path| stat(path).ok().map(|found| (found.st_dev, found.st_ino));
     let written = identity(output);
     match files.iter().find(|file| *file == output || (written.is_some() && identity(file) == written)) {
-        Some(_) => Err(Error::Usage(format!("{} is read; write to another file", output.display()))),
+        Some(_) => Err(Error::Usage(format!("{} is read; write to another file", Escaped::path(output)))),
         None => Ok(()),
     }
 }

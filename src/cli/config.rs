@@ -7,7 +7,7 @@ use clap::Subcommand;
 
 use super::answer;
 use crate::config::{self, Config, nvidia};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::vendor::Vendors;
 
 /// What to do with the configuration.
@@ -45,7 +45,7 @@ impl ConfigCommand {
 }
 
 fn show(path: &Path) -> Result<ExitCode> {
-    let (name, text) = (path.display(), config::believed(path)?);
+    let (name, text) = (Escaped::path(path), config::believed(path)?);
     let (origin, config) = match &text {
         Some(text) => (format!("# {name}"), checked(text, path)?),
         None => (format!("# the defaults: there is no {name}"), Config::of_no_file(path)?),
@@ -61,12 +61,12 @@ fn check(file: Option<&Path>) -> Result<ExitCode> {
     match config::believed(path)? {
         Some(text) => {
             checked(&text, path)?;
-            answer(&format!("{}: valid\n", path.display()))?;
+            answer(&format!("{}: valid\n", Escaped::path(path)))?;
         }
         None if file.is_some() => return Err(absent(path)),
         None => {
             Config::of_no_file(path)?;
-            answer(&format!("{}: not there; the defaults are in force\n", path.display()))?;
+            answer(&format!("{}: not there; the defaults are in force\n", Escaped::path(path)))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -78,7 +78,7 @@ fn import(path: &Path) -> Result<ExitCode> {
     for note in &imported.notes {
         eprintln!("gpu-ctk: {note}");
     }
-    answer(&format!("# from {}\n\n{}", path.display(), imported.config.to_text()))?;
+    answer(&format!("# from {}\n\n{}", Escaped::path(path), imported.config.to_text()))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{answer, patch};
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::runtime::bundle::Bundle;
@@ -81,7 +81,8 @@ impl Explain {
 fn read(bundle: &Path) -> Result<Bundle> {
     let direct = bundle.file_name().is_some_and(|name| name == "config.json");
     let path = if direct { bundle.to_owned() } else { bundle.join("config.json") };
-    let absent = || Error::Usage(format!("{}: not found; --bundle takes a folder with a config.json", path.display()));
+    let absent =
+        || Error::Usage(format!("{}: not found; --bundle takes a folder with a config.json", Escaped::path(&path)));
     Bundle::read(&path)?.ok_or_else(absent)
 }
 
@@ -128,7 +129,7 @@ impl Story {
             Err(error) => section("error, the container would not start", vec![error.to_string()], ""),
             Ok((granted, _)) => {
                 let devices = |grant: &crate::resolve::Grant| {
-                    let files: Vec<_> = grant.files.iter().map(|file| file.display().to_string()).collect();
+                    let files: Vec<_> = grant.files.iter().map(|file| Escaped::path(file).to_string()).collect();
                     let files = files.join(", ");
                     grant.devices.iter().map(|device| format!("{device} from {files}")).collect::<Vec<_>>()
                 };

@@ -11,7 +11,7 @@ use super::naming::{self, Naming};
 use super::{answer, identify, kind_at, vendors};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::vendor::recipe::Device;
@@ -86,7 +86,7 @@ impl Generate {
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
         if let Some(path) = self.hook_path.as_ref().filter(|path| !path.starts_with('/')) {
             let why = "expected an absolute path, engines start it from other folders";
-            return Err(Error::Usage(format!("--hook-path {}: {why}", Quoted(path))));
+            return Err(Error::Usage(format!("--hook-path {}: {why}", Escaped::quoted(path))));
         }
         let mut config = config.clone();
         config.host.driver_root = self.driver_root.clone().unwrap_or(config.host.driver_root);
@@ -211,7 +211,7 @@ impl Generate {
             None => Ok(()),
             Some(id) => Err(Error::Usage(format!(
                 "--device {}: {} has no such device here; it has {}",
-                Quoted(id),
+                Escaped::quoted(id),
                 vendor.name,
                 names.join(", ")
             ))),
@@ -239,7 +239,7 @@ impl Generate {
 
     /// The folder and the name of the file, whose suffix says what is written.
     fn file(&self, path: &Path) -> Result<Target> {
-        let fault = |why: &str| Error::Usage(format!("--output {}: {why}", path.display()));
+        let fault = |why: &str| Error::Usage(format!("--output {}: {why}", Escaped::path(path)));
         if kind_at(path).is_some_and(|kind| kind != SFlag::S_IFREG) {
             return Err(fault("it is no regular file"));
         }
@@ -266,7 +266,7 @@ impl Generate {
         match target {
             Target::Stdout => answer(&text),
             Target::File { dir, name } if self.dry_run => {
-                eprintln!("gpu-ctk: would write {}", dir.join(name).display());
+                eprintln!("gpu-ctk: would write {}", Escaped::path(&dir.join(name)));
                 answer(&text)
             }
             Target::File { dir, name } => answer(&format!("{}\n", write::write_spec(dir, name, spec)?.display())),
@@ -280,7 +280,7 @@ impl Generate {
         let own = dir.join(&name);
         let is_own = registry.files_of(kind).into_iter().any(|file| registry.path(file) == own);
         if is_own && write::remove_spec(&dir, &name)? {
-            answer(&format!("removed {}\n", own.display()))?;
+            answer(&format!("removed {}\n", Escaped::path(&own)))?;
         }
         Ok(())
     }
@@ -313,7 +313,7 @@ fn refuse_conflict(spec: &Spec, target: &Target, config: &Config) -> Result<()> 
         None => Ok(()),
         Some(other) => Err(Error::Usage(format!(
             "{} describes {} already, no other file is written; remove it, or give these devices another --class",
-            other.display(),
+            Escaped::path(other),
             spec.kind
         ))),
     }

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::error::Escaped;
 use crate::generate::Machine;
 use crate::host::Host;
 use crate::program;
@@ -53,7 +54,7 @@ fn ask(rule: &Identify, host: &Host, patience: Duration) -> Result<Vec<Part>, St
         rule.programs.iter().find(present).ok_or_else(|| format!("there is no {}", rule.programs.join(" or ")))?;
     let program = host.real(Path::new(program));
     if std::io::stderr().is_terminal() {
-        eprintln!("gpu-ctk: asking {}, which may wake the devices …", program.display());
+        eprintln!("gpu-ctk: asking {}, which may wake the devices …", Escaped::path(&*program));
     }
     let mut answers = Vec::new();
     for args in rule.questions {

@@ -30,7 +30,7 @@ use nix::errno::Errno;
 use nix::sys::stat::{SFlag, stat};
 
 use crate::config::Config;
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// Sees GPUs and CDI devices as gpu-runc sees them, and explains what it would do.
 #[derive(Debug, Parser)]
@@ -167,7 +167,7 @@ impl SpecDirs {
     /// `config` with these directories, if any are named. Those of the configuration may be absent, one that is named may not.
     fn in_place(self, mut config: Config) -> Result<Config> {
         if let Some(absent) = self.spec_dirs.iter().find(|dir| stat(*dir) == Err(Errno::ENOENT)) {
-            return Err(Error::Usage(format!("--spec-dir {}: not found", absent.display())));
+            return Err(Error::Usage(format!("--spec-dir {}: not found", Escaped::path(absent))));
         }
         if !self.spec_dirs.is_empty() {
             config.cdi.spec_dirs = self.spec_dirs;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::print;
 use crate::configure::{Engine, detect, restart};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::node::layout::Layout;
 use crate::node::status::{Known, Status};
 use crate::node::{self, Build, How, Node};
@@ -133,7 +133,7 @@ impl NodeCommand {
                     let plan = node::install(&node, &build, &mut say)?;
                     plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
                     told(&node, !plan.changes.is_empty(), false);
-                    print(&format!("{}: installed as {}\n", build.name, node.layout.program().display()));
+                    print(&format!("{}: installed as {}\n", build.name, Escaped::path(&node.layout.program())));
                     Ok(())
                 };
                 stay(act(), signals)
@@ -182,7 +182,7 @@ impl Machine {
     /// own is read before.
     fn node(&self, effort: Option<&Effort>) -> Result<Option<Node>> {
         if !self.prefix.is_absolute() {
-            return Err(Error::Usage(format!("--prefix {}: expected an absolute path", self.prefix.display())));
+            return Err(Error::Usage(format!("--prefix {}: expected an absolute path", Escaped::path(&self.prefix))));
         }
         // systemctl asks whether it is in a chroot, and then does nothing: here it is, and is meant.
         let env: &[_] = if self.host_root.is_some() { &[("SYSTEMD_IGNORE_CHROOT", "1")] } else { &[] };

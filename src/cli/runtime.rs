@@ -7,7 +7,7 @@ use clap::ValueEnum;
 
 use super::{patch, print};
 use crate::configure::{self, Change, Engine, Plan, Runtime, detect, place, restart};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// What to tell which engine.
 #[derive(Debug, clap::Args)]
@@ -93,7 +93,7 @@ impl Configure {
         let mut plan = plan.map_err(|error| self.with_advice(error))?.with_folders();
         if let Some(path) = self.runtime_path.as_ref().filter(|_| !is_there) {
             let until = "no container of this runtime starts until it is";
-            plan.notes.push(format!("{} is not there yet: {until}", path.display()));
+            plan.notes.push(format!("{} is not there yet: {until}", Escaped::path(path)));
         }
         for note in &plan.notes {
             eprintln!("gpu-ctk: {note}");
@@ -121,7 +121,7 @@ impl Configure {
 
     fn wrong_path(&self, why: &str) -> Error {
         let path = self.runtime_path.clone().unwrap_or_default();
-        Error::Usage(format!("--runtime-path {}: {why}", path.display()))
+        Error::Usage(format!("--runtime-path {}: {why}", Escaped::path(&path)))
     }
 
     /// A user whose environment is another's is told where the file's name is from.
@@ -154,14 +154,14 @@ fn apply(plan: &Plan) -> Result<()> {
     for change in &plan.changes {
         place::apply(change)?;
         let done = if change.after.is_some() { "wrote" } else { "removed" };
-        print(&format!("{done} {}\n", change.path.display()));
+        print(&format!("{done} {}\n", Escaped::path(&change.path)));
     }
     Ok(())
 }
 
 /// The change as a patch.
 fn diff(change: &Change) -> String {
-    let path = change.path.display().to_string();
+    let path = Escaped::path(&change.path).to_string();
     let side = |text: &Option<String>| if text.is_some() { path.clone() } else { "/dev/null".to_owned() };
     let (before, after) = (change.before.as_deref().unwrap_or_default(), change.after.as_deref().unwrap_or_default());
     let (old, new) = (side(&change.before), side(&change.after));

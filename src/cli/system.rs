@@ -9,7 +9,7 @@ use super::answer;
 use crate::cdi::DeviceNode;
 use crate::config::Config;
 use crate::devfs::{char_links, nodes};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Machine};
 use crate::host::Host;
 use crate::vendor::Vendors;
@@ -47,7 +47,7 @@ impl System {
         let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
         let absent = || {
             let key = if roots.dev_root.is_some() { "--dev-root" } else { "host.dev-root" };
-            Error::Usage(format!("{key} {}: this host has no such folder", root.display()))
+            Error::Usage(format!("{key} {}: this host has no such folder", Escaped::path(root)))
         };
         let place = host.below(root)?.ok_or_else(absent)?;
         let (known, is_whole) = described(&config, &host)?;

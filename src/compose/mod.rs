@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use services::{Plan, plan};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// A compose file, read.
 #[derive(Debug)]
@@ -51,7 +51,7 @@ impl Document {
     }
 
     fn wrong(&self, line: usize, service: &str, message: &str) -> Error {
-        let message = format!("service {}: {message}", crate::error::Plain(service));
+        let message = format!("service {}: {message}", Escaped::name(service));
         Error::Compose { path: self.path.clone(), line: Some(line), message }
     }
 }

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value as Json};
 
 use super::yaml::{Node, Value};
-use crate::error::{Quoted, nearest};
+use crate::error::{Escaped, nearest};
 
 /// What is wrong at a line, with the service still to be named.
 pub(super) type Wrong = (usize, String);
@@ -101,7 +101,7 @@ fn check(name: &str, node: &Node) -> Result<(), String> {
                 Some(known) => format!("did you mean {known:?}?"),
                 None => format!("known are {}", MEMBERS.join(", ")),
             };
-            return Err(format!("unknown attribute {}; {hint}", Quoted(unknown)));
+            return Err(format!("unknown attribute {}; {hint}", Escaped::quoted(unknown)));
         }
     };
     let expected = match name {
@@ -124,7 +124,9 @@ fn check_count(node: &Node) -> Result<(), String> {
     let written = json.as_str().map_or_else(|| json.to_string(), str::to_owned);
     match is_right {
         true => Ok(()),
-        false => Err(format!("invalid value {}, the only value allowed is 'all' or a number", Quoted(&written))),
+        false => {
+            Err(format!("invalid value {}, the only value allowed is 'all' or a number", Escaped::quoted(&written)))
+        }
     }
 }
 

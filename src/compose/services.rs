@@ -10,7 +10,7 @@ use super::reservation::{self, Reservation, Wrong};
 use super::yaml::{Node, Tag, Value};
 use super::{Document, value};
 use crate::config::Policy;
-use crate::error::{Error, Plain, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::view::View;
 use crate::request::{ANNOTATION, Request};
 use crate::vendor::Vendors;
@@ -63,7 +63,8 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
     let (mut services, mut notes): (Vec<Service<'_>>, _) = (Vec::new(), Vec::new());
     for document in documents {
         if document.root.get("include").is_some() {
-            notes.push(format!("{}: include: what other files reserve is not looked at", document.path.display()));
+            notes
+                .push(format!("{}: include: what other files reserve is not looked at", Escaped::path(&document.path)));
         }
         let (clears, section) = walk(&document.root, &["services"]);
         if clears {
@@ -94,8 +95,8 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
     for service in &services {
         service.check(vendors)?;
         if let Some(other) = service.runtime.as_ref().filter(|other| *other != runtime) {
-            let name = Plain(service.name);
-            notes.push(format!("service {name}: runtime {} is replaced", Quoted(other)));
+            let name = Escaped::name(service.name);
+            notes.push(format!("service {name}: runtime {} is replaced", Escaped::quoted(other)));
         }
     }
     match (services.is_empty(), documents.first()) {
@@ -117,9 +118,9 @@ fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut 
         parts.push(node);
         next = match node.get("extends") {
             Some(extends) if extends.get("file").is_some() => {
-                let (path, line, file) = (document.path.display(), extends.place.line, extends.get("file"));
-                let file = Quoted(file.and_then(Node::text).unwrap_or_default()).to_string();
-                let name = Plain(name);
+                let (path, line, file) = (Escaped::path(&document.path), extends.place.line, extends.get("file"));
+                let file = Escaped::quoted(file.and_then(Node::text).unwrap_or_default()).to_string();
+                let name = Escaped::name(name);
                 let note = format!("{path}:{line}: service {name}: what {file} reserves is not looked at");
                 if !notes.contains(&note) {
                     notes.push(note);

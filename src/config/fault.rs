@@ -6,7 +6,7 @@ use std::path::Path;
 
 use toml::de::{DeTable, DeValue};
 
-use crate::error::{Error, Quoted, nearest};
+use crate::error::{Error, Escaped, nearest};
 
 /// The line in `text` of a dotted key; of a table that comes several times, in that of this number.
 pub fn line_of(text: &str, key: &str, number: usize) -> Option<usize> {
@@ -46,7 +46,7 @@ fn explained(message: &str) -> String {
     let mut words = message.split('`').skip(1).step_by(2);
     match (message.starts_with("unknown field"), words.next()) {
         (true, Some(wrong)) => match nearest(wrong, words) {
-            Some(meant) => format!("unknown key {}, did you mean \"{meant}\"?", Quoted(wrong)),
+            Some(meant) => format!("unknown key {}, did you mean \"{meant}\"?", Escaped::quoted(wrong)),
             None => message.replace("field", "key").replace('\n', " "),
         },
         _ => message.replace('\n', " "),

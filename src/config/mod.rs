@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use fault::line_of;
 pub use policy::{Pods, Policy, Refused, Who};
 
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::trust::Reader;
 use fault::syntax;
 
@@ -225,11 +225,11 @@ impl Config {
             return fault("runtimes", message);
         }
         if let Some(name) = config.runtimes.iter().find(|name| name.is_empty() || is_relative(name)) {
-            let message = format!("runtimes holds {}; expected names and absolute paths", Quoted(name));
+            let message = format!("runtimes holds {}; expected names and absolute paths", Escaped::quoted(name));
             return fault("runtimes", message);
         }
         if let Some(dir) = config.cdi.spec_dirs.iter().find(|dir| !dir.is_absolute()) {
-            let message = format!("cdi.spec-dirs holds \"{}\"; expected absolute paths", dir.display());
+            let message = format!("cdi.spec-dirs holds \"{}\"; expected absolute paths", Escaped::path(dir));
             return fault("cdi.spec-dirs", message);
         }
         let (host, log) = (&config.host, &config.log);
@@ -241,7 +241,7 @@ impl Config {
         ];
         for (key, path, is_needed) in paths {
             if !path.is_absolute() && (is_needed || !path.as_os_str().is_empty()) {
-                return fault(key, format!("{key} is \"{}\"; it must be an absolute path", path.display()));
+                return fault(key, format!("{key} is \"{}\"; it must be an absolute path", Escaped::path(path)));
             }
         }
         if let Some((key, message)) = config.policy.fault() {

@@ -8,7 +8,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::fault::{line_at, syntax};
 use super::{Config, Generate, Level, Who};
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// What a file comes to.
 #[derive(Debug, PartialEq)]
@@ -281,7 +281,8 @@ pub fn import(text: &str, path: &Path) -> Result<Imported> {
     config.policy.mounts = false;
     for (key, start, value) in &settings {
         let line = line_at(text, *start);
-        let mut note = |why: &str| notes.push(format!("{}:{line}: {key} is not carried over: {why}", path.display()));
+        let mut note =
+            |why: &str| notes.push(format!("{}:{line}: {key} is not carried over: {why}", Escaped::path(path)));
         let Some((_, rule)) = KEYS.iter().find(|(known, _)| known == key) else {
             note("NVIDIA's toolkit has no such key");
             continue;
@@ -294,7 +295,7 @@ pub fn import(text: &str, path: &Path) -> Result<Imported> {
         match rule {
             Carry(carry) => {
                 if let Some(why) = carry(&mut config, &value).map_err(expected)? {
-                    note(&format!("it is {}; {why}", Quoted(&value.to_string())));
+                    note(&format!("it is {}; {why}", Escaped::quoted(&value.to_string())));
                 }
             }
             Left(loses_nothing, why) if !loses_nothing(&value) => note(why),
@@ -303,10 +304,13 @@ pub fn import(text: &str, path: &Path) -> Result<Imported> {
     }
     let is_unset = |name: &str| !settings.iter().any(|(key, ..)| key == name);
     if is_unset(MOUNTS) {
-        notes.push(format!("{}: {MOUNTS} is not set, which means false, and becomes policy.mounts", path.display()));
+        notes.push(format!(
+            "{}: {MOUNTS} is not set, which means false, and becomes policy.mounts",
+            Escaped::path(path)
+        ));
     }
     if is_unset(ENV) {
-        let path = path.display();
+        let path = Escaped::path(path);
         notes.push(format!(
             "{path}: {ENV} is not set, which means true; for pods policy.pods.env stays what it is here"
         ));

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::PATH;
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// `[policy]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -105,7 +105,7 @@ impl Policy {
         let wrong = self.pods.namespaces.iter().find(|name| *name != "*" && !is_label(name))?;
         let message = format!(
             "policy.pods.namespaces holds {}, which no namespace is called; write whole names, or \"*\" for all",
-            Quoted(wrong)
+            Escaped::quoted(wrong)
         );
         Some(("policy.pods.namespaces", message))
     }

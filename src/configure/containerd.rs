@@ -10,7 +10,7 @@ use super::document::{Document, block_lines, blocks, with_block};
 use super::inherited::{Inherited, inherited};
 use super::shared::{self, Block};
 use super::{FOLDER_TOO, File, OURS, Plan, Runtime, own};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::host::pattern::Pattern;
 use crate::oci::json::quoted;
 
@@ -191,9 +191,9 @@ fn in_place(root: &File, base: &str, plugin: &str, runtime: &Runtime, inherited:
     let gap = if kept.is_empty() { "" } else { "\n" };
     let after = with_block(&text, &runtime.name, &format!("{kept}{gap}{lines}"));
     if let Err(cause) = Document::parse(&root.path, &after) {
-        let by_hand = format!("its tables cannot be added to, nothing was changed; add this by hand:\n{runc}{lines}");
+        let message = "its tables cannot be added to, nothing was changed; add this by hand".to_owned();
         return Err(match cause {
-            Error::Config { path, line, .. } => Error::Config { path, line, message: by_hand },
+            Error::Config { path, line, .. } => Error::ByHand { path, line, message, lines: format!("{runc}{lines}") },
             other => other,
         });
     }
@@ -226,7 +226,7 @@ pub(super) fn header(plugin: &str) -> String {
 fn disabled(root: &File, base: &str) -> Result<Option<String>> {
     let document = Document::parse(&root.path, base)?;
     let is_off = document.strings(&["disabled_plugins"])?.iter().any(|(plugin, _)| PLUGINS.contains(plugin));
-    let note = || format!("{} disables CRI, which alone reads the runtimes of this file", root.path.display());
+    let note = || format!("{} disables CRI, which alone reads the runtimes of this file", Escaped::path(&root.path));
     Ok(is_off.then(note))
 }
 

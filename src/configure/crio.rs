@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::document::Document;
 use super::{File, OURS, Plan, Runtime, own};
-use crate::error::Result;
+use crate::error::{Escaped, Result};
 use crate::oci::json::quoted;
 
 const RUNTIME: [&str; 2] = ["crio", "runtime"];
@@ -62,7 +62,7 @@ pub(super) fn plan(drop_in: &File, files: &[File], name: &str, runtime: Option<&
     let later = others().filter(|(file, _)| file.path.parent() == drop_in.path.parent() && file.path > drop_in.path);
     let overruled = later.filter(|document| is_default && default_of(document).is_some());
     let notes: Vec<String> = overruled
-        .map(|(file, _)| format!("{} is read later and sets another default_runtime", file.path.display()))
+        .map(|(file, _)| format!("{} is read later and sets another default_runtime", Escaped::path(&file.path)))
         .collect();
     Ok(Plan::of([own(drop_in, Some(text))?]).with(notes))
 }

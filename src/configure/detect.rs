@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::Engine;
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// An engine as a person names it, the program that tells that it is here, and its file for root and for other users.
 struct Row {
@@ -124,7 +124,7 @@ pub fn is_startable(path: &Path) -> Result<bool> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() && found.mode() & 0o111 != 0 => Ok(true),
         Ok(_) => {
-            Err(Error::Usage(format!("--runtime-path {}: that is no program that can be started", path.display())))
+            Err(Error::Usage(format!("--runtime-path {}: that is no program that can be started", Escaped::path(path))))
         }
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(cause) => Err(Error::io("look at", path, cause)),

@@ -4,7 +4,7 @@
 //! is kept in our entry.
 
 use super::{File, Plan, Runtime, members};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::json::{Object, quoted, string};
 
 const RUNTIMES: &str = "runtimes";
@@ -45,7 +45,7 @@ pub(super) fn plan(file: &File, name: &str, runtime: Option<&Runtime>) -> Result
         None => Some(edited),
     };
     let is_left = runtime.is_none() && !is_ours(&text, name).unwrap_or(true);
-    let note = || format!("{}: the runtime \"{name}\" was set by hand and stays", file.path.display());
+    let note = || format!("{}: the runtime \"{name}\" was set by hand and stays", Escaped::path(&file.path));
     Ok(Plan::of([file.becomes(after)]).with(is_left.then(note)))
 }
 

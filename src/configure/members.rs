@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crate::error::Quoted;
+use crate::error::Escaped;
 use crate::oci::json::{Object, offset, quoted};
 
 /// One member of an object within the whole text.
@@ -34,7 +34,7 @@ pub(super) fn find(text: &str, path: &[&str]) -> Result<Option<Range<usize>>, St
     let (mut span, mut holder) = (whole(text), "the whole");
     for name in path {
         let object = text.get(span.clone()).unwrap_or_default();
-        let parsed = Object::parse(object).map_err(|_| format!("{} is no object", Quoted(holder)))?;
+        let parsed = Object::parse(object).map_err(|_| format!("{} is no object", Escaped::quoted(holder)))?;
         holder = name;
         if let Some(why) = parsed.ambiguity(name) {
             return Err(why);

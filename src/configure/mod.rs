@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 
 use ask::Said;
 
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// The first line of a file that is all ours.
 const OURS: &str = "# Written by gpu-ctk runtime configure; --unconfigure removes it.\n";
@@ -201,7 +201,7 @@ fn check(name: &str) -> Result<()> {
         true => Ok(()),
         false => Err(Error::Usage(format!(
             "--runtime-name {}: expected small letters, digits and hyphens, and not the name of the low-level runtime",
-            Quoted(name)
+            Escaped::quoted(name)
         ))),
     }
 }

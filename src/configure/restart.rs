@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::document::Document;
 use super::{Engine, detect, place};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::json::{Object, string};
 
 /// Where CRI-O listens.
@@ -138,7 +138,7 @@ fn check(pid: Pid, by: &Path, program: &str) -> Result<Pid> {
         found if found == program => Ok(pid),
         found => Err(Error::Usage(format!(
             "{} leads to a process called {found}, not to {program}; use --restart systemd",
-            by.display()
+            Escaped::path(by)
         ))),
     }
 }

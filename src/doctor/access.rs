@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::nodes::{self, Present};
 use super::{Environment, Finding, Subject, first_of};
-use crate::error::{Plain, Result};
+use crate::error::{Escaped, Result};
 
 /// Whether users can have containers of their own.
 pub(super) fn namespaces(subject: &Subject<'_>) -> Result<Vec<Finding>> {
@@ -30,12 +30,13 @@ pub(super) fn namespaces(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     for path in ["/etc/subuid", "/etc/subgid"] {
         let ranges = subject.host.read(Path::new(path))?.unwrap_or_default();
         if !has_range(&ranges, &user, uid) {
-            let what = format!("{path} has no range for {}", Plain(&user));
-            let fix = format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}", Plain(&user));
+            let what = format!("{path} has no range for {}", Escaped::name(&user));
+            let fix =
+                format!("usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {}", Escaped::name(&user));
             return Ok(vec![Finding::warn(what, WHY, fix)]);
         }
     }
-    Ok(vec![Finding::pass(format!("{} can make them, and has ranges of ids", Plain(&user)), WHY)])
+    Ok(vec![Finding::pass(format!("{} can make them, and has ranges of ids", Escaped::name(&user)), WHY)])
 }
 
 /// Whether the user who asks may open the nodes of devices.
@@ -62,9 +63,13 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let group = named(&groups, first.stat.st_gid).unwrap_or_else(|| first.stat.st_gid.to_string());
     let paths: Vec<String> = closed.iter().map(|node| node.path.clone()).collect();
     Ok(vec![Finding::warn(
-        format!("{} is not for user {}", first_of(&paths), Plain(&user)),
+        format!("{} is not for user {}", first_of(&paths), Escaped::name(&user)),
         WHY,
-        format!("usermod -aG {} {}, log in again, and start with --group-add keep-groups", Plain(&group), Plain(&user)),
+        format!(
+            "usermod -aG {} {}, log in again, and start with --group-add keep-groups",
+            Escaped::name(&group),
+            Escaped::name(&user)
+        ),
     )])
 }
 

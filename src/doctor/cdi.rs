@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::{Finding, Level, Subject, counted, first_of, stale};
 use crate::cdi::{Lookup, Problem, Registry, Spec};
 use crate::config::Generate;
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
 use crate::vendor::Vendor;
 
@@ -32,7 +32,7 @@ pub(super) fn directories(subject: &Subject<'_>) -> Result<Vec<Finding>> {
 }
 
 fn unread(problem: &Problem) -> Finding {
-    let path = problem.path.display();
+    let path = Escaped::path(&problem.path);
     // What is to be done is at the end of the reason, where the reason has an answer.
     let fix = problem.message.rsplit_once(": ").map(|(_, fix)| fix).filter(|fix| fix.starts_with("ch"));
     let fix = fix.map_or_else(|| format!("ls -ld {path}"), str::to_owned);
@@ -40,7 +40,7 @@ fn unread(problem: &Problem) -> Finding {
 }
 
 fn of_directory(dir: &Path, is_there: bool, registry: &Registry, subject: &Subject<'_>) -> Finding {
-    let path = dir.display();
+    let path = Escaped::path(dir);
     if is_there {
         let files = registry.files().filter(|file| registry.path(*file).parent() == Some(dir));
         let files: Vec<&Spec> = files.filter_map(|file| registry.spec(file)).collect();
@@ -85,7 +85,7 @@ pub(super) fn files(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         }
     }
     for (path, faults) in broken {
-        let fix = format!("gpu-ctk cdi validate {}", path.display());
+        let fix = format!("gpu-ctk cdi validate {}", Escaped::path(path));
         let finding = Finding::fail(first_of(&faults), "no device of the file can be asked for", fix);
         findings.insert(path.to_owned(), finding);
     }
@@ -117,24 +117,25 @@ fn clash(path: &Path, spec: &Spec, registry: &Registry) -> Option<Finding> {
     others.sort();
     others.dedup();
     let other = others.first()?;
-    let others: Vec<String> = others.iter().map(|other| other.display().to_string()).collect();
+    let others: Vec<String> = others.iter().map(|other| Escaped::path(other).to_string()).collect();
     Some(Finding::fail(
-        format!("{}: conflicts with {} about {}", path.display(), others.join(", "), first_of(&names)),
+        format!("{}: conflicts with {} about {}", Escaped::path(path), others.join(", "), first_of(&names)),
         "of two files that describe one device in one directory, neither can be used",
-        format!("remove the one that is not yours: rm {} or rm {}", path.display(), other.display()),
+        format!("remove the one that is not yours: rm {} or rm {}", Escaped::path(path), Escaped::path(other)),
     ))
 }
 
 fn judged(path: &Path, spec: &Spec, vendor: Option<&Vendor>, faults: &[String], generate: Generate) -> Finding {
     let Spec { kind, cdi_version, devices, .. } = spec;
     if faults.is_empty() {
-        let what = format!("{}: {kind} with {}, CDI {cdi_version}", path.display(), counted(devices.len(), "device"));
+        let what =
+            format!("{}: {kind} with {}, CDI {cdi_version}", Escaped::path(path), counted(devices.len(), "device"));
         return Finding::pass(what, READERS);
     }
-    let what = format!("{}: out of date: {}", path.display(), first_of(faults));
+    let what = format!("{}: out of date: {}", Escaped::path(path), first_of(faults));
     match vendor.filter(|vendor| !vendor.recipes.is_empty()) {
         Some(vendor) => {
-            let fix = format!("gpu-ctk cdi generate --vendor {} --output {}", vendor.name, path.display());
+            let fix = format!("gpu-ctk cdi generate --vendor {} --output {}", vendor.name, Escaped::path(path));
             let level = if generate == Generate::Never { Level::Fail } else { Level::Warn };
             const WHY: &str = "gpu-runc describes these devices anew unless its configuration forbids it; Docker and podman \
                                believe the file";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{Devices, Finding, Subject, counted, first_of};
-use crate::error::{Plain, Result};
+use crate::error::{Escaped, Result};
 use crate::generate::Item;
 use crate::host::pci;
 use crate::vendor::Vendor;
@@ -18,7 +18,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let mut findings: Vec<Finding> = subject.devices.iter().filter_map(of_vendor).collect();
     for (vendor, version) in idle(subject)? {
         findings.push(Finding::warn(
-            format!("{}: version {} is loaded and has no device", vendor.name, Plain(&version)),
+            format!("{}: version {} is loaded and has no device", vendor.name, Escaped::name(&version)),
             "a driver finds no device where the hardware is broken, or given to a virtual machine",
             format!("dmesg | grep -i {}", vendor.name),
         ));
@@ -48,7 +48,7 @@ fn of_vendor(Devices { vendor, items, spec }: &Devices) -> Option<Finding> {
     }
     let items = items.as_ref().ok()?;
     let version = items.iter().find_map(|item: &Item| item.driver.as_deref());
-    let version = version.map(|version| format!(", driver {}", Plain(version))).unwrap_or_default();
+    let version = version.map(|version| format!(", driver {}", Escaped::name(version))).unwrap_or_default();
     Some(Finding::pass(format!("{name}: {}{version}", counted(items.len(), "device")), WHY))
 }
 
@@ -138,7 +138,7 @@ fn judged(vendor: &Vendor, driver: Option<String>, addresses: &[String]) -> Find
             Finding::warn(
                 format!("{name}: {which} is bound to {driver}"),
                 "what another driver has, such as one for virtual machines, containers cannot get",
-                format!("echo {address} > {} && {load}", unbind.display()),
+                format!("echo {address} > {} && {load}", Escaped::path(&unbind)),
             )
         }
     }

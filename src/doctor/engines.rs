@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::registration::{Cgroups, Format, Layout, Registered};
 use super::{Finding, Subject, kernel};
-use crate::error::{Error, Plain, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// What is known of an engine.
 #[derive(Debug)]
@@ -166,7 +166,7 @@ fn of_engine(engine: &Engine, program: &Path, subject: &Subject<'_>) -> Result<F
         documents => documents?,
     };
     let driver = engine.layout.cgroup_driver(&documents, subject.has_systemd()?, kernel::has_second(subject)?);
-    let name = format!("{name}, cgroups by {}", Plain(driver));
+    let name = format!("{name}, cgroups by {}", Escaped::name(driver));
     let mut registered = engine.layout.registered(&documents);
     registered.sort_by_key(|registered| !registered.is_default);
     let on_path = if engine.takes_paths { subject.program("gpu-runc")? } else { None };
@@ -185,7 +185,7 @@ fn unregistered(engine: &Engine, name: &str, on_path: Option<&Path>, is_off: boo
         const OFF: &str = "only Kubernetes reads what would be registered; ctr and nerdctl find gpu-runc on the PATH";
         return Finding::idle(format!("{name}: its part for Kubernetes is off"), OFF);
     }
-    let path = on_path.map(|path| format!(": --runtime {} works, --runtime gpu-runc does not", path.display()));
+    let path = on_path.map(|path| format!(": --runtime {} works, --runtime gpu-runc does not", Escaped::path(path)));
     let fix = format!("gpu-ctk runtime configure --engine {}", engine.name.replace('-', ""));
     Finding::warn(format!("{name}: gpu-runc is not registered{}", path.unwrap_or_default()), WHY, fix)
 }
@@ -193,10 +193,10 @@ fn unregistered(engine: &Engine, name: &str, on_path: Option<&Path>, is_off: boo
 fn judged(name: &str, engine: &Engine, registered: &Registered, is_there: bool) -> Finding {
     let Registered { name: runtime, program, is_default, differs_in_cgroups } = registered;
     let default = if *is_default { ", the default" } else { "" };
-    let what = format!("{name}: gpu-runc is registered as {}{default}", Quoted(runtime));
+    let what = format!("{name}: gpu-runc is registered as {}{default}", Escaped::quoted(runtime));
     if !is_there {
         return Finding::fail(
-            format!("{what}, but {} is not there", Quoted(program)),
+            format!("{what}, but {} is not there", Escaped::quoted(program)),
             "no container of this runtime starts",
             format!("install gpu-runc there, or: gpu-ctk runtime configure --engine {}", engine.name.replace('-', "")),
         );

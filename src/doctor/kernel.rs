@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use super::{Finding, Subject};
-use crate::error::{Plain, Result};
+use crate::error::{Escaped, Result};
 
 /// openat2, which Linux has since 5.6.
 pub(super) fn openat2(subject: &Subject<'_>) -> Result<Vec<Finding>> {
@@ -14,7 +14,7 @@ pub(super) fn openat2(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     let release = subject.host.read(Path::new("/proc/sys/kernel/osrelease"))?.unwrap_or_default();
     let kernel = match release.trim() {
         "" => "the kernel".to_owned(),
-        release => format!("Linux {}", Plain(release)),
+        release => format!("Linux {}", Escaped::name(release)),
     };
     Ok(vec![match subject.environment.has_openat2 {
         true => Finding::pass(format!("{kernel} has openat2"), WHY),

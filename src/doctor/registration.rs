@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::error::{Error, Plain, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// How an engine names its runtimes. Paths lead through tables, one member a step.
 #[derive(Debug)]
@@ -72,7 +72,7 @@ impl Format {
         read.map_err(|(line, message)| {
             // JSON's reader repeats the line in its words.
             let message = message.split(" at line ").next().unwrap_or_default();
-            Error::Config { path: path.to_owned(), line, message: Plain(message.trim_end()).to_string() }
+            Error::Config { path: path.to_owned(), line, message: Escaped::name(message.trim_end()).to_string() }
         })
     }
 }

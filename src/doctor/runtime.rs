@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::{Finding, Subject, engines, versions};
 use crate::config::VARIABLE;
-use crate::error::Result;
+use crate::error::{Escaped, Result};
 use crate::host::Host;
 
 const PROGRAM: &str = "gpu-runc";
@@ -14,7 +14,7 @@ const PROGRAM: &str = "gpu-runc";
 /// The configuration file.
 pub(super) fn configuration(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     const WHY: &str = "with a configuration that cannot be used, no container that asks for a GPU starts";
-    let path = subject.environment.config.display();
+    let path = Escaped::path(&subject.environment.config);
     // The file is where this process finds it, whatever the machine is that it speaks of.
     let is_there = Host::open(Path::new("/"))?.find(&subject.environment.config)?.is_some();
     if let Some(fault) = &subject.environment.config_fault {
@@ -33,7 +33,7 @@ pub(super) fn wrapper(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     const WHY: &str = "engines start it in place of the low-level runtime";
     const FIX: &str = "install it as /usr/bin/gpu-runc or /usr/local/bin/gpu-runc";
     Ok(vec![match subject.program(PROGRAM)? {
-        Some(path) => Finding::pass(path.display().to_string(), WHY),
+        Some(path) => Finding::pass(Escaped::path(&path).to_string(), WHY),
         None if engines::is_any_there(subject)? => Finding::warn("it is not on the PATH", WHY, FIX),
         None => Finding::skip("it is not on the PATH", WHY, FIX),
     }])
@@ -49,7 +49,7 @@ pub(super) fn low_level(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         Err(_) => return Ok(vec![Finding::skip("there is none", WHY, INSTALL)]),
     };
     if path.file_name().is_some_and(|name| name == PROGRAM) {
-        let what = format!("{} is gpu-runc itself", path.display());
+        let what = format!("{} is gpu-runc itself", Escaped::path(path));
         return Ok(vec![Finding::fail(what, WHY, "name runc or crun as \"runtimes\" in the configuration")]);
     }
     // Found as gpu-runc itself finds it, and so not below another root.
@@ -67,13 +67,13 @@ fn judged(
     let is_runc = path.file_name().is_some_and(|name| name == "runc");
     match version {
         Err(fault) => Finding::fail(fault, why, "install it anew, and look whether it runs on this machine"),
-        Ok(None) => Finding::pass(path.display().to_string(), why),
+        Ok(None) => Finding::pass(Escaped::path(path).to_string(), why),
         Ok(Some(version)) if is_runc && has_systemd && version.is_below(LOSES_RULES) => Finding::warn(
-            format!("{}, version {version}", path.display()),
+            format!("{}, version {version}", Escaped::path(path)),
             "with systemd, runc 1.1.3 to 1.1.6 leaves out the rule of a device that has no link in /dev/char; runc#3708",
             "install runc 1.1.7 or newer",
         ),
-        Ok(Some(version)) => Finding::pass(format!("{}, version {version}", path.display()), why),
+        Ok(Some(version)) => Finding::pass(format!("{}, version {version}", Escaped::path(path)), why),
     }
 }
 

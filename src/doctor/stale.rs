@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Devices;
 use crate::cdi::{ContainerEdits, DeviceNode, Spec};
-use crate::error::{Plain, Quoted, Result};
+use crate::error::{Escaped, Result};
 use crate::generate::{self, Machine};
 use crate::host::node::{self, Completed};
 use crate::host::{numbers, source};
@@ -32,20 +32,20 @@ fn of_edits(edits: &ContainerEdits, spec: &Spec, vendor: Option<&Vendor>, machin
     let mut faults = Vec::new();
     for mount in &edits.mounts {
         if source::is_missing(mount, machine.host)? {
-            faults.push(format!("{} is not there", Quoted(&mount.host_path)));
+            faults.push(format!("{} is not there", Escaped::quoted(&mount.host_path)));
         }
     }
     for hook in edits.hooks.iter().filter(|hook| hook.path.starts_with('/')) {
         let found = machine.host.find(Path::new(&hook.path));
         if !matches!(&found, Err(error) if error.is_denied()) && found?.is_none() {
-            faults.push(format!("the hook {} is not there", Quoted(&hook.path)));
+            faults.push(format!("the hook {} is not there", Escaped::quoted(&hook.path)));
         }
     }
     for node in &edits.device_nodes {
         match node::complete(&mut node.clone(), machine.host) {
             Ok(Completed::Whole(note)) => faults.extend(note),
             Ok(Completed::Absent) if is_promised(node, spec, vendor, machine)? => {}
-            Ok(Completed::Absent) => faults.push(format!("{} is not there", Quoted(node.on_host()))),
+            Ok(Completed::Absent) => faults.push(format!("{} is not there", Escaped::quoted(node.on_host()))),
             Err(error) => faults.push(error.to_string()),
         }
     }
@@ -72,6 +72,6 @@ fn missing_devices(spec: &Spec, vendor: Option<&Vendor>, devices: &[Devices]) ->
     let items = of_vendor.flat_map(|devices| devices.items.iter().flatten());
     items
         .filter(|item| item.identity.instance.is_none() && !item.names.iter().any(is_described))
-        .map(|item| format!("the device {} is not in it", Plain(&item.identity.index)))
+        .map(|item| format!("the device {} is not in it", Escaped::name(&item.identity.index)))
         .collect()
 }

@@ -3,7 +3,7 @@
 //! Walks the vendors' rows. gpu-runc needs none of them.
 
 use super::{Finding, Subject, versions};
-use crate::error::Result;
+use crate::error::{Escaped, Result};
 use crate::vendor::upkeep::Toolkit;
 
 const WHY: &str = "gpu-runc needs none; one that is there goes on writing CDI files and starting hooks of its own";
@@ -14,7 +14,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     for toolkit in subject.vendors.iter().filter_map(|vendor| vendor.upkeep.toolkit.as_ref()) {
         if let Some(path) = subject.program(toolkit.program)? {
             let version = subject.version(&path, toolkit.args);
-            findings.push(judged(&path.display().to_string(), toolkit, version));
+            findings.push(judged(&Escaped::path(&path).to_string(), toolkit, version));
         }
     }
     if findings.is_empty() {

@@ -9,7 +9,7 @@ use nix::sys::stat::SFlag;
 use super::Chosen;
 use super::libraries;
 use crate::cdi::{Hook, Mount};
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::host::{Found, Host};
 use crate::ldcache::names;
 use crate::vendor::recipe::{Access, Driver, Files, HookRule};
@@ -52,7 +52,7 @@ impl Installed {
                 return Ok(Installed { driver, root, version, folders });
             }
         }
-        let looked: Vec<_> = candidates.iter().map(|root| root.display().to_string()).collect();
+        let looked: Vec<_> = candidates.iter().map(|root| Escaped::path(root).to_string()).collect();
         let marks = driver.libraries.map(|rule| libraries::marks(rule, &version)).unwrap_or_default();
         Err(Error::Inject(format!(
             "version {version} of the {vendor} driver is loaded, but {} is in no library folder below {}; restart after an \
@@ -119,7 +119,7 @@ impl Installed {
                     continue;
                 }
                 let path = self.root.named(&path);
-                return Err(Error::Inject(format!("there is no list of files {}", Quoted(&path.to_string_lossy()))));
+                return Err(Error::Inject(format!("there is no list of files {}", Escaped::quoted(&path))));
             };
             for line in text.lines().map(str::trim).filter(|line| line.starts_with('/')) {
                 self.file(&[PathBuf::from("/")], line.trim_matches('/'), &LINES, mounts)?;
@@ -161,7 +161,7 @@ impl Installed {
         for &folder in files.search {
             match folder.strip_prefix(LIBRARIES) {
                 None => folders.push(folder.to_owned()),
-                Some(inner) => folders.extend(self.folders.iter().map(|at| format!("{}{inner}", at.display()))),
+                Some(inner) => folders.extend(self.folders.iter().map(|at| format!("{}{inner}", at.to_string_lossy()))),
             }
         }
         for (placeholder, source) in [RELEASE, FIRMWARE] {

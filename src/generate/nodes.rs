@@ -10,7 +10,7 @@ use nix::sys::stat::{SFlag, major, minor};
 
 use super::{By, Chosen, Machine};
 use crate::cdi::{ContainerEdits, DeviceNode};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::host::{Host, numbers};
 use crate::vendor::recipe::{Node, Number, Shared};
 
@@ -42,7 +42,7 @@ impl<'a> Nodes<'a> {
         let configured = match dev_root.as_os_str().is_empty() {
             true => None,
             false => Some(host.below(dev_root)?.ok_or_else(|| {
-                Error::Inject(format!("host.dev-root is {}, which this host has not", dev_root.display()))
+                Error::Inject(format!("host.dev-root is {}, which this host has not", Escaped::path(dev_root)))
             })?),
         };
         let driver = driver.filter(|driver| driver.named(Path::new("/")) != Path::new("/"));

@@ -14,7 +14,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::state::State;
 use crate::oci::{LARGEST, Spec, TOO_LARGE};
 use crate::rootfs::arguments::{self, Meaning, PREPARE, PROGRAM};
@@ -59,7 +59,7 @@ fn run(argv: &[OsString]) -> Result<()> {
     let (work, state_file) = match arguments::parse(args).map_err(Error::Usage)? {
         Meaning::Work(work, state_file) => (Work { driver, ..work }, state_file),
         Meaning::Unknown(name) => {
-            eprintln!("gpu-runc: warning: there is no hook {}; nothing is done", crate::error::Quoted(&name));
+            eprintln!("gpu-runc: warning: there is no hook {}; nothing is done", Escaped::quoted(&name));
             // Some runtimes fail a container whose hook does not take its state.
             if !io::stdin().is_terminal() {
                 read(&mut io::stdin(), Path::new("the state on standard input"))?;

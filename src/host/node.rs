@@ -10,7 +10,7 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use super::{Host, numbers};
 use crate::cdi::DeviceNode;
-use crate::error::{Error, Quoted, Result, reason};
+use crate::error::{Error, Escaped, Result, reason};
 
 /// Completes `node` from `host`: type, numbers, mode. Returns a note where its number was stale.
 pub fn complete(node: &mut DeviceNode, host: &Host) -> Result<Completed> {
@@ -65,7 +65,7 @@ fn completed(
     is_driven: &dyn Fn(i64) -> Result<bool>,
 ) -> Result<Completed> {
     let path = node.on_host().to_owned();
-    let failed = |why: &str| Error::Inject(format!("failed to stat CDI host device {}: {why}", Quoted(&path)));
+    let failed = |why: &str| Error::Inject(format!("failed to stat CDI host device {}: {why}", Escaped::quoted(&path)));
     let is_whole = node.is_whole();
     let host = match found {
         Ok(Some(host)) => host,

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::frames::{self, Heard};
-use crate::error::reason;
+use crate::error::{Escaped, reason};
 
 /// The call of the CRI's v1, and its message with `verbose` set: engines then send their configuration too.
 const STATUS: (&str, &[u8]) = ("/runtime.v1.RuntimeService/Status", &[8, 1]);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What the engine at `socket` says of itself; why it says nothing.
 pub(super) fn status(socket: &Path) -> Result<Vec<u8>, String> {
-    ask(socket).map_err(|cause| format!("{}: {}", socket.display(), reason(&cause)))
+    ask(socket).map_err(|cause| format!("{}: {}", Escaped::path(socket), reason(&cause)))
 }
 
 fn ask(socket: &Path) -> io::Result<Vec<u8>> {

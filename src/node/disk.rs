@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// `None` where there is nothing.
 fn some<T>(result: io::Result<T>) -> io::Result<Option<T>> {
@@ -122,7 +122,7 @@ pub(super) fn lock(path: &Path, patience: Duration) -> Result<File> {
             Err(TryLockError::WouldBlock) if Instant::now() < end => sleep(Duration::from_millis(100)),
             Err(TryLockError::WouldBlock) => {
                 let message = "another gpu-ctk node is at work on this machine, and is not done yet; try again later";
-                return Err(Error::Usage(format!("{message} ({})", path.display())));
+                return Err(Error::Usage(format!("{message} ({})", Escaped::path(path))));
             }
         }
     }

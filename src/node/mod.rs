@@ -31,7 +31,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::configure::{self, Change, Engine, Plan, Runtime};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use layout::{FEATURES, LOCK, Layout, Link};
 use steps::{Found, Step};
 
@@ -105,8 +105,12 @@ impl Build {
         let read = |name: &'static str| {
             let path = folder.join(name);
             let bytes = disk::read(&path)?;
-            let absent =
-                || Error::Usage(format!("{}: not found; name the folder of both programs by --source", path.display()));
+            let absent = || {
+                Error::Usage(format!(
+                    "{}: not found; name the folder of both programs by --source",
+                    Escaped::path(&path)
+                ))
+            };
             Ok(Program { name, bytes: bytes.ok_or_else(absent)? })
         };
         let programs = PROGRAMS.into_iter().map(read).collect::<Result<Vec<_>>>()?;
@@ -178,7 +182,7 @@ pub fn is_gone(layout: &Layout, name: &str, patience: Duration) -> Result<bool> 
 fn empty_folder() -> Result<Option<String>> {
     let folder = Path::new(FEATURES).parent().unwrap_or(Path::new("/"));
     let is_empty = disk::names(folder)?.is_some_and(|names| names.is_empty());
-    let note = || format!("{} is empty and stays: Node Feature Discovery may have it mounted", folder.display());
+    let note = || format!("{} is empty and stays: Node Feature Discovery may have it mounted", Escaped::path(folder));
     Ok(is_empty.then(note))
 }
 
@@ -226,7 +230,10 @@ fn roll_back(node: &Node, error: &Error, was_restarted: bool, tell: &mut dyn FnM
         Ok(done) => format!("{error}; {done}"),
         Err(second) => {
             let journal = node.layout.journal();
-            format!("{error}; giving the engine its files back was no better, {} has them: {second}", journal.display())
+            format!(
+                "{error}; giving the engine its files back was no better, {} has them: {second}",
+                Escaped::path(&journal)
+            )
         }
     })
 }
@@ -284,7 +291,10 @@ impl Node {
         let path = self.layout.journal();
         let Some(bytes) = disk::read(&path)? else { return Ok(None) };
         let damaged = || {
-            Error::Usage(format!("{}: cannot be understood; compare the engine's files, and remove it", path.display()))
+            Error::Usage(format!(
+                "{}: cannot be understood; compare the engine's files, and remove it",
+                Escaped::path(&path)
+            ))
         };
         Journal::parse(&bytes).ok_or_else(damaged).map(Some)
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::layout::{FEATURES, Layout, Link};
 use super::{Build, Journal};
 use crate::configure::{Change, Plan};
+use crate::error::Escaped;
 
 /// One thing that is done at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -175,12 +176,12 @@ pub(super) fn take_back(journal: &Journal, now: &dyn Fn(&Change) -> Option<Strin
 impl fmt::Display for Step<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Place { path, .. } => write!(f, "place {}", path.display()),
-            Step::Try(path) => write!(f, "try {}", path.display()),
-            Step::Point { link, to } => write!(f, "point {} to {to}", link.display()),
+            Step::Place { path, .. } => write!(f, "place {}", Escaped::path(path)),
+            Step::Try(path) => write!(f, "try {}", Escaped::path(path)),
+            Step::Point { link, to } => write!(f, "point {} to {to}", Escaped::path(link)),
             Step::Note(_) => f.write_str("note what the engine's files are"),
-            Step::Change(Change { path, after: Some(_), .. }) => write!(f, "write {}", path.display()),
-            Step::Change(Change { path, .. }) | Step::Remove(path) => write!(f, "remove {}", path.display()),
+            Step::Change(Change { path, after: Some(_), .. }) => write!(f, "write {}", Escaped::path(path)),
+            Step::Change(Change { path, .. }) | Step::Remove(path) => write!(f, "remove {}", Escaped::path(path)),
             Step::Check => f.write_str("check the engine's files"),
             Step::Restart { .. } => f.write_str("restart the engine"),
             Step::Await { .. } => f.write_str("wait for the engine"),

@@ -27,7 +27,7 @@ pub(super) struct Usage {
 
 /// Who names a path below `home`. `states` are the state folders of engines.
 pub(super) fn of(home: &Path, states: &[PathBuf]) -> Result<Usage> {
-    let home = format!("{}/", home.display());
+    let home = format!("{}/", home.to_string_lossy());
     let mut usage = Usage::default();
     for state in states {
         containers(&state.join(BUNDLES), &home, &mut usage.users)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::json::{Object, elements, string};
 use super::view::{HookView, MountView, View};
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// A config.json, borrowed from its text.
 #[derive(Debug)]
@@ -164,7 +164,7 @@ fn fault(object: &Object<'_>, members: &[Expected], place: &str) -> Option<Strin
                 (Some(object), Shape::Members(members)) => fault(object, members, &format!("{place}.")),
                 (Some(object), _) => {
                     let (key, _) = object.members().find(|(_, raw)| string(raw).is_none())?;
-                    Some(format!("{} in {place} is no string", Quoted(key)))
+                    Some(format!("{} in {place} is no string", Escaped::quoted(&**key)))
                 }
             },
         }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Plain, Quoted, Result, nearest};
+use crate::error::{Error, Escaped, Result, nearest};
 use crate::vendor::Vendors;
 
 use super::gathering::{Gathering, Wish};
@@ -71,7 +71,10 @@ fn advised(value: &str, message: String) -> String {
     let ids = value.strip_prefix("device=").and_then(|ids| ids.split_once(','));
     match ids {
         Some((_, rest)) if !value.contains('"') && !rest.contains('=') => {
-            format!("{message}; several devices go between quotes that are part of the value: \"{}\"", Plain(value))
+            format!(
+                "{message}; several devices go between quotes that are part of the value: \"{}\"",
+                Escaped::name(value)
+            )
         }
         _ => message,
     }
@@ -87,7 +90,7 @@ fn names_only(request: &DeviceRequest) -> std::result::Result<List, String> {
 fn unknown(driver: &str, vendors: Vendors) -> String {
     let known = || vendors.iter().map(|vendor| vendor.name).chain([CDI]);
     let hint = nearest(driver, known()).map_or(String::new(), |near| format!("did you mean {near:?}? "));
-    format!("unknown driver {}; {hint}known are {}", Quoted(driver), known().collect::<Vec<_>>().join(", "))
+    format!("unknown driver {}; {hint}known are {}", Escaped::quoted(driver), known().collect::<Vec<_>>().join(", "))
 }
 
 /// Every annotation under a configured prefix, in the order of the keys: the document's order is of no meaning to the engines.
@@ -110,7 +113,7 @@ fn gather_names(gathering: &mut Gathering<'_>) -> Result<()> {
 fn names(value: &str) -> std::result::Result<List, String> {
     visible::check_length(value)?;
     let parse = |piece: &str| {
-        piece.parse().map_err(|reason: String| format!("invalid CDI device name {}: {reason}", Quoted(piece)))
+        piece.parse().map_err(|reason: String| format!("invalid CDI device name {}: {reason}", Escaped::quoted(piece)))
     };
     let names = value.split(',').map(parse).collect::<std::result::Result<_, _>>()?;
     List { names, selection: None }.of_bounded_size()

@@ -3,7 +3,7 @@
 //!
 //! Pure. Asks for nothing by itself.
 
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::view::View;
 use crate::vendor::{Classes, Vendor, Vendors};
 
@@ -40,10 +40,15 @@ fn read<'a>(rule: &Classes, items: impl Iterator<Item = &'a str>) -> std::result
             _ if rule.known.contains(&item) || (rule.known.is_empty() && is_plain(item)) => {
                 classes.push(item.to_owned());
             }
-            _ if rule.known.is_empty() => return Err(format!("{} is no name of a list of files", Quoted(item))),
+            _ if rule.known.is_empty() => {
+                return Err(format!("{} is no name of a list of files", Escaped::quoted(item)));
+            }
             _ => {
                 let allowed = rule.known.join(",");
-                return Err(format!("unsupported capabilities found in {} (allowed \"all,{allowed}\")", Quoted(item)));
+                return Err(format!(
+                    "unsupported capabilities found in {} (allowed \"all,{allowed}\")",
+                    Escaped::quoted(item)
+                ));
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::error::{Quoted, nearest};
+use crate::error::{Escaped, nearest};
 
 use super::gpus::DeviceRequest;
 
@@ -29,7 +29,7 @@ fn parse_entry(entry: &Map<String, Value>) -> Result<DeviceRequest, String> {
             Some(known) => format!("did you mean {known:?}?"),
             None => format!("known are {}", MEMBERS.join(", ")),
         };
-        return Err(format!("unknown attribute {}; {hint}", Quoted(unknown)));
+        return Err(format!("unknown attribute {}; {hint}", Escaped::quoted(unknown)));
     }
     let driver = entry.get("driver").map_or(Ok(String::new()), |driver| string(driver, "driver"))?;
     let (count, ids) = match (entry.get("count"), entry.get("device_ids")) {
@@ -52,7 +52,9 @@ fn parse_count(count: &Value) -> Result<i64, String> {
         _ => None,
     };
     let written = || count.as_str().map_or_else(|| count.to_string(), str::to_owned);
-    number.ok_or_else(|| format!("invalid value {}, the only value allowed is 'all' or a number", Quoted(&written())))
+    number.ok_or_else(|| {
+        format!("invalid value {}, the only value allowed is 'all' or a number", Escaped::quoted(&written()))
+    })
 }
 
 fn string(value: &Value, member: &str) -> Result<String, String> {

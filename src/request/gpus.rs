@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::num::IntErrorKind;
 
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 use super::visible::{self, List, MOST};
 use super::{Selection, csv};
@@ -85,13 +85,13 @@ fn parse_count(text: &str) -> Result<i64, String> {
             IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
             _ => "invalid syntax",
         };
-        format!("count must be an integer: strconv.Atoi: parsing {}: {fault}", Quoted(text))
+        format!("count must be an integer: strconv.Atoi: parsing {}: {fault}", Escaped::quoted(text))
     })
 }
 
 /// Text from outside for messages that bring their own quotes.
 fn plain(text: &str) -> String {
-    let quoted = Quoted(text).to_string();
+    let quoted = Escaped::quoted(text).to_string();
     quoted.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or_default().to_owned()
 }
 

@@ -14,7 +14,7 @@ use std::fmt;
 
 use crate::cdi::QualifiedName;
 use crate::config::Policy;
-use crate::error::{Quoted, Result};
+use crate::error::{Escaped, Result};
 use crate::oci::view::View;
 use crate::vendor::{Vendor, Vendors};
 
@@ -152,11 +152,13 @@ impl Request {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Source::Annotation(key, value) => write!(f, "annotation {}", Quoted(&format!("{key}={value}"))),
+            Source::Annotation(key, value) => write!(f, "annotation {}", Escaped::quoted(&format!("{key}={value}"))),
             Source::Mounts(folder) => write!(f, "mounts below {folder}"),
             Source::CommandLine => f.write_str("the command line"),
-            Source::LegacyHook(program) => write!(f, "hook {}", Quoted(program)),
-            Source::Env(name, value) => write!(f, "environment variable {}", Quoted(&format!("{name}={value}"))),
+            Source::LegacyHook(program) => write!(f, "hook {}", Escaped::quoted(program)),
+            Source::Env(name, value) => {
+                write!(f, "environment variable {}", Escaped::quoted(&format!("{name}={value}")))
+            }
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Finds and splits. The mounts stay in config.json, as they do with the vendor's own toolkit.
 
 use crate::cdi::QualifiedName;
-use crate::error::{Quoted, Result};
+use crate::error::{Escaped, Result};
 use crate::vendor::Vendor;
 
 use super::Source;
@@ -48,7 +48,7 @@ fn list(folder: &str, devices: &[&str]) -> std::result::Result<List, String> {
     for &device in devices {
         match device.strip_prefix("cdi/") {
             Some(name) => qualified.push(qualified_name(name).map_err(|reason| {
-                format!("the mount at {} names no CDI device: {reason}", Quoted(&format!("{folder}/{device}")))
+                format!("the mount at {} names no CDI device: {reason}", Escaped::quoted(&format!("{folder}/{device}")))
             })?),
             None => items.push(device),
         }

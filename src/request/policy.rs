@@ -3,7 +3,7 @@
 //! Pure. Says nothing about which devices may be had.
 
 use crate::config::{Pods, Policy, Refused, Who};
-use crate::error::Quoted;
+use crate::error::Escaped;
 use crate::oci::view::View;
 
 use super::{ANNOTATION as GPUS, Source};
@@ -38,7 +38,7 @@ impl<'a> Rules<'a> {
     ///
     /// A legacy hook is the word of the engine that put it there, and may always ask, but for the containers of [`MANAGED`].
     pub(super) fn may_ask(&self, source: &Source) -> Result<(), String> {
-        let off = |key: &str| format!("{key} is false in {}", self.policy.file.display());
+        let off = |key: &str| format!("{key} is false in {}", Escaped::path(&self.policy.file));
         match (source, &self.pods) {
             (Source::CommandLine, _) => Ok(()),
             (Source::Mounts(_), _) if self.policy.mounts => Ok(()),
@@ -75,7 +75,7 @@ impl<'a> Rules<'a> {
     }
 
     fn allows(&self, who: Who, key: &str) -> Result<(), String> {
-        let file = self.policy.file.display();
+        let file = Escaped::path(&self.policy.file);
         match who {
             Who::Always => Ok(()),
             Who::Privileged if self.view.privileged => Ok(()),
@@ -86,7 +86,7 @@ impl<'a> Rules<'a> {
 
     /// A rule for pods, and why it holds for this one.
     fn for_pods(&self, rule: &str) -> String {
-        let said = self.pods.iter().flat_map(|(_, said)| said).map(|namespace| Quoted(namespace).to_string());
+        let said = self.pods.iter().flat_map(|(_, said)| said).map(|namespace| Escaped::quoted(namespace).to_string());
         match said.collect::<Vec<_>>().join(" and ") {
             none if none.is_empty() => format!("{rule}, and the pod's namespace is not known"),
             namespaces => format!("{rule}, and policy.pods.namespaces does not list {namespaces}"),

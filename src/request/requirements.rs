@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use crate::error::{Error, Plain, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::oci::view::View;
 use crate::vendor::{Property, Requirements, Vendor, Vendors};
 
@@ -86,9 +86,11 @@ impl Requirement {
         }
         match (unknown, first_unmet) {
             _ if is_met => Ok(None),
-            (Some(alternative), _) => {
-                Ok(Some(format!("{}: {} cannot be checked here, and counts as met", self.source, Quoted(alternative))))
-            }
+            (Some(alternative), _) => Ok(Some(format!(
+                "{}: {} cannot be checked here, and counts as met",
+                self.source,
+                Escaped::quoted(alternative)
+            ))),
             (None, Some(condition)) => Err(self.unmet(condition, known)),
             (None, None) => Ok(None),
         }
@@ -104,8 +106,8 @@ impl Requirement {
         Error::Inject(format!(
             "unsatisfied condition: {}, which the container's {} asks for; this host has {}; update the driver, \
              use an older image, or start the container with {off}=1",
-            Plain(condition),
-            Plain(name),
+            Escaped::name(condition),
+            Escaped::name(name),
             known.join(", ")
         ))
     }
@@ -139,7 +141,7 @@ struct Condition<'a> {
 
 impl<'a> Condition<'a> {
     fn parse(text: &'a str) -> std::result::Result<Self, String> {
-        let wrong = || format!("invalid condition {}; expected such as cuda>=12.4", Quoted(text));
+        let wrong = || format!("invalid condition {}; expected such as cuda>=12.4", Escaped::quoted(text));
         let at = text.find(['=', '!', '<', '>']).ok_or_else(wrong)?;
         let (property, rest) = text.split_at_checked(at).ok_or_else(wrong)?;
         // The longer ones first: one is the beginning of another.
@@ -160,7 +162,7 @@ impl<'a> Condition<'a> {
         };
         let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
         if !self.value.split('.').all(is_number) {
-            return Err(format!("{} of {} is no version", Quoted(self.value), self.property));
+            return Err(format!("{} of {} is no version", Escaped::quoted(self.value), self.property));
         }
         let order = compare(is, self.value);
         let holds = match self.operator {

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use crate::cdi::QualifiedName;
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 use super::Selection;
 
@@ -90,15 +90,15 @@ fn range(item: &str) -> Result<Option<RangeInclusive<u32>>, String> {
         return Ok(None);
     };
     let (Ok(first), Ok(last)) = (first.parse::<u32>(), last.parse::<u32>()) else {
-        return Err(format!("the range {} is of numbers that no device has", Quoted(item)));
+        return Err(format!("the range {} is of numbers that no device has", Escaped::quoted(item)));
     };
     if first > last {
-        return Err(format!("the range {} ends before it begins; write \"{last}-{first}\"", Quoted(item)));
+        return Err(format!("the range {} ends before it begins; write \"{last}-{first}\"", Escaped::quoted(item)));
     }
     if usize::try_from(last - first).is_ok_and(|steps| steps < MOST) {
         Ok(Some(first..=last))
     } else {
-        Err(format!("the range {} is of more than {MOST} devices", Quoted(item)))
+        Err(format!("the range {} is of more than {MOST} devices", Escaped::quoted(item)))
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::work::{Link, Versions, Work};
 use crate::cdi::Hook;
-use crate::error::Quoted;
+use crate::error::Escaped;
 
 /// What the one hook is called where the work is no vendor's.
 pub const PROGRAM: &str = "gpu-runc-hook";
@@ -68,12 +68,12 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
         let Some(flag) = flag else {
             match OF_PROGRAM.contains(&arg) {
                 true => continue,
-                false => return Err(format!("{name}: {} is no flag", Quoted(arg))),
+                false => return Err(format!("{name}: {} is no flag", Escaped::quoted(arg))),
             }
         };
         let (flag, inline) = flag.split_once('=').map_or((flag, None), |(flag, value)| (flag, Some(value)));
         if !flags.contains(&flag) && !OF_ALL.contains(&flag) {
-            return Err(format!("{name}: there is no flag --{}", Quoted(flag)));
+            return Err(format!("{name}: there is no flag --{}", Escaped::quoted(flag)));
         }
         let value = inline.or_else(|| args.next()).ok_or_else(|| format!("{name}: --{flag} needs a value"))?;
         let versions = || work.compat.clone().unwrap_or_default();
@@ -82,10 +82,9 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
             "folder" => work.folders.push(absolute(flag, value)?),
             "path" => work.modes.push((mode.unwrap_or_default(), absolute(flag, value)?)),
             "mode" => {
-                let given = u32::from_str_radix(value, 8)
-                    .ok()
-                    .filter(|mode| *mode <= 0o7777)
-                    .ok_or_else(|| format!("{name}: --mode {} is no mode, expected one such as 755", Quoted(value)))?;
+                let given = u32::from_str_radix(value, 8).ok().filter(|mode| *mode <= 0o7777).ok_or_else(|| {
+                    format!("{name}: --mode {} is no mode, expected one such as 755", Escaped::quoted(value))
+                })?;
                 if mode.replace(given).is_none() {
                     work.modes.iter_mut().for_each(|(is, _)| *is = given);
                 }
@@ -143,7 +142,7 @@ fn of(work: &Work) -> Vec<String> {
 }
 
 fn link(value: &str) -> Result<Link, String> {
-    let wrong = || format!("--link {} is no link, expected target::/place", Quoted(value));
+    let wrong = || format!("--link {} is no link, expected target::/place", Escaped::quoted(value));
     let (target, place) = value.split_once("::").ok_or_else(wrong)?;
     if target.is_empty() || !place.starts_with('/') {
         return Err(wrong());
@@ -153,7 +152,7 @@ fn link(value: &str) -> Result<Link, String> {
 
 fn absolute(flag: &str, value: &str) -> Result<String, String> {
     let is_path = value.starts_with('/') && !value.contains(['\n', '\0']);
-    if is_path { Ok(value.to_owned()) } else { Err(format!("--{flag} {} is no absolute path", Quoted(value))) }
+    if is_path { Ok(value.to_owned()) } else { Err(format!("--{flag} {} is no absolute path", Escaped::quoted(value))) }
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::config::Config;
-use crate::error::{Error, Result, reason};
+use crate::error::{Error, Escaped, Result, reason};
 
 /// Where to look for a program that PATH does not lead to. podman kills and deletes with no PATH at all; CRI-O's packages have their
 /// runtimes in a folder of their own.
@@ -39,14 +39,14 @@ fn find_in(candidates: &[String], path: Option<&OsStr>, ourselves: Option<&Metad
         for place in places.into_iter().filter(|place| place.is_absolute()) {
             match fs::metadata(&place) {
                 Ok(found) if !found.is_file() || found.mode() & 0o111 == 0 => {
-                    passed_over.push(format!("{} is no executable file", place.display()));
+                    passed_over.push(format!("{} is no executable file", Escaped::path(&place)));
                 }
                 Ok(found) if ourselves.is_some_and(|us| is_same_program(us, &found, &place)) => {
-                    passed_over.push(format!("{} is gpu-runc itself", place.display()));
+                    passed_over.push(format!("{} is gpu-runc itself", Escaped::path(&place)));
                 }
                 Ok(_) => return Ok(place),
                 Err(cause) if matches!(cause.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {}
-                Err(cause) => passed_over.push(format!("{}: {}", place.display(), reason(&cause))),
+                Err(cause) => passed_over.push(format!("{}: {}", Escaped::path(&place), reason(&cause))),
             }
         }
     }
@@ -56,7 +56,7 @@ fn find_in(candidates: &[String], path: Option<&OsStr>, ourselves: Option<&Metad
         "no low-level runtime found{why}: looked for {} on PATH and in the usual folders; install one, or name it under \
          \"runtimes\" in {}",
         candidates.join(", "),
-        Config::path().display()
+        Escaped::path(&Config::path())
     )))
 }
 
@@ -86,5 +86,5 @@ pub fn own_path() -> Result<String> {
 pub fn exec(runtime: &Path, argv: &[OsString]) -> Error {
     // std's exec gives the program SIGPIPE back, which Rust ignores for itself.
     let cause = Command::new(runtime).args(argv.iter().skip(1)).exec();
-    Error::Runtime(format!("cannot start the low-level runtime {}: {}", runtime.display(), reason(&cause)))
+    Error::Runtime(format!("cannot start the low-level runtime {}: {}", Escaped::path(runtime), reason(&cause)))
 }

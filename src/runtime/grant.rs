@@ -10,7 +10,7 @@ use super::stale::{self, Describer, Stale};
 use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Part, Registry};
 use crate::config::{Config, Generate, Hooks};
-use crate::error::{Error, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
 use crate::request::Request;
@@ -112,8 +112,9 @@ fn checked(
 }
 
 fn told(stale: &[Stale]) -> Vec<String> {
-    let told =
-        |stale: &Stale| format!("{} is out of date and not used: {} is not there", stale.file.display(), stale.missing);
+    let told = |stale: &Stale| {
+        format!("{} is out of date and not used: {} is not there", Escaped::path(&stale.file), stale.missing)
+    };
     stale.iter().map(told).collect()
 }
 

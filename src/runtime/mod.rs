@@ -28,7 +28,7 @@ use self::invocation::{Dialect, Invocation, Start, Verb};
 use crate::cdi::ContainerEdits;
 use crate::config::Config;
 use crate::devfs::char_links;
-use crate::error::{Error, Plain, Result};
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oci::apply::Changes;
 use crate::oci::{Spec, View};
@@ -66,7 +66,7 @@ fn start(
 }
 
 /// Gives the container of `start` the GPUs that it asks for, in its config.json.
-fn prepare(start: &Start<'_>, container: Plain<'_>, config: &Config, config_fault: Option<Error>) -> Result<()> {
+fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Option<Error>) -> Result<()> {
     let Some(bundle) = Bundle::read(&config_json(start))? else { return Ok(()) };
     let spec = Spec::parse(bundle.text(), bundle.path())?;
     let vendors = Vendors::with(&config.vendor);
@@ -133,14 +133,8 @@ pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Res
 }
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
-fn in_root(
-    rootfs: &Path,
-    container: Plain<'_>,
-    view: &View<'_>,
-    edits: &mut ContainerEdits,
-    work: &Work,
-) -> Vec<String> {
-    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, container.0, work, edits, &view.mounts);
+fn in_root(rootfs: &Path, container: &str, view: &View<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
+    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, container, work, edits, &view.mounts);
     edits.mounts.extend(mounts);
     if !hook.is_nothing() {
         match exec::own_path() {
@@ -159,10 +153,10 @@ fn config_json(start: &Start<'_>) -> PathBuf {
     }
 }
 
-/// The container's id, fit for a line of the log.
-fn container<'a>(invocation: &Invocation<'a>) -> Plain<'a> {
+/// The container's id.
+fn container<'a>(invocation: &Invocation<'a>) -> &'a str {
     match &invocation.verb {
-        Verb::Start(Start { id: Some(id), .. }) => Plain(id.to_str().unwrap_or("(not text)")),
-        _ => Plain("-"),
+        Verb::Start(Start { id: Some(id), .. }) => id.to_str().unwrap_or("(not text)"),
+        _ => "-",
     }
 }

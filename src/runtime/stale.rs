@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cdi::registry::FileId;
 use crate::cdi::{DeviceNode, Kind, Part, Registry};
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
 use crate::host::source;
@@ -52,7 +52,7 @@ pub(super) fn complete(
         let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
         for mount in registry.edits(*part).iter().flat_map(|edits| &edits.mounts) {
             if source::is_missing(mount, host)? {
-                let missing = Quoted(&mount.host_path).to_string();
+                let missing = Escaped::quoted(&mount.host_path).to_string();
                 match renewable {
                     true => return Ok(Some(Stale { file: path.to_owned(), missing })),
                     false => return Err(out_of_date(path, &missing, is_known)),
@@ -64,15 +64,15 @@ pub(super) fn complete(
                 Completed::Whole(note) => notes.extend(note.map(|note| (part.file, note))),
                 Completed::Absent if node.is_whole() && promised(node)? => {}
                 Completed::Absent if renewable => {
-                    let missing = Quoted(node.on_host()).to_string();
+                    let missing = Escaped::quoted(node.on_host()).to_string();
                     return Ok(Some(Stale { file: path.to_owned(), missing }));
                 }
                 // Its description says all that is needed to make it.
                 Completed::Absent if node.is_whole() => {}
                 Completed::Absent => {
-                    let what = format!("failed to stat CDI host device {}: not found", Quoted(node.on_host()));
+                    let what = format!("failed to stat CDI host device {}: not found", Escaped::quoted(node.on_host()));
                     let advice = "load the driver, or write the file anew";
-                    return Err(Error::Inject(format!("{what}, which {} names; {advice}", path.display())));
+                    return Err(Error::Inject(format!("{what}, which {} names; {advice}", Escaped::path(path))));
                 }
             }
         }
@@ -89,6 +89,6 @@ fn out_of_date(file: &Path, missing: &str, is_known: bool) -> Error {
     Error::Inject(format!(
         "{} is out of date: {missing}, which it mounts, is not there; write it anew with the vendor's tool{ours}, or install the \
          driver again",
-        file.display()
+        Escaped::path(file)
     ))
 }

@@ -4,13 +4,13 @@ use super::recipe::{Access, Driver, Files, Find, Numbered, Recipe, Shared};
 use super::{PLAIN, Variable, Vendor, Vendors};
 use crate::cdi::Kind;
 use crate::config::{self, Config};
-use crate::error::{Error, Quoted, Result};
+use crate::error::{Error, Escaped, Result};
 
 /// The row that a `[[vendor]]` of the configuration describes. An error, which names the key, if it describes none, or uses a
 /// word that one of the `known` vendors has.
 pub(super) fn vendor(row: &config::Vendor, known: Vendors) -> Result<Vendor> {
     checked(row, known).map_err(|message| {
-        let message = format!("vendor {}: {message}", Quoted(&row.name));
+        let message = format!("vendor {}: {message}", Escaped::quoted(&row.name));
         Error::Config { path: Config::path(), line: None, message }
     })
 }
@@ -21,25 +21,28 @@ fn checked(row: &config::Vendor, known: Vendors) -> std::result::Result<Vendor, 
     if !is_word(&row.name) || known.by_name(&row.name).is_some() {
         return Err("name is taken or is no plain word".to_owned());
     }
-    let kind: Kind = row.kind.parse().map_err(|why| format!("kind is {}: {why}", Quoted(&row.kind)))?;
+    let kind: Kind = row.kind.parse().map_err(|why| format!("kind is {}: {why}", Escaped::quoted(&row.kind)))?;
     if known.by_kind(&kind).is_some() {
         return Err(format!("kind {kind} is another vendor's"));
     }
     if !row.visible.is_empty() && (!is_word(&row.visible) || known.names_variable(&row.visible)) {
-        return Err(format!("visible is {}, which is another vendor's variable or none", Quoted(&row.visible)));
+        return Err(format!(
+            "visible is {}, which is another vendor's variable or none",
+            Escaped::quoted(&row.visible)
+        ));
     }
     if row.devices.matches('*').count() > 1 {
-        return Err(format!("devices is {}; one * stands for the number", Quoted(&row.devices)));
+        return Err(format!("devices is {}; one * stands for the number", Escaped::quoted(&row.devices)));
     }
     let paths = std::iter::once(&row.devices).chain(&row.nodes);
     if let Some(path) = paths.clone().find(|path| !is_below(path, "/dev/")) {
-        return Err(format!("{} is no path below /dev", Quoted(path)));
+        return Err(format!("{} is no path below /dev", Escaped::quoted(path)));
     }
     if let Some(path) = row.mounts.iter().find(|path| !is_below(path, "/")) {
-        return Err(format!("mounts has {}, which is no absolute path", Quoted(path)));
+        return Err(format!("mounts has {}, which is no absolute path", Escaped::quoted(path)));
     }
     if let Some(entry) = row.env.iter().find(|entry| !entry.contains('=')) {
-        return Err(format!("env has {}, expected NAME=value", Quoted(entry)));
+        return Err(format!("env has {}, expected NAME=value", Escaped::quoted(entry)));
     }
     let visible: &[&str] = if row.visible.is_empty() { &[] } else { &[&row.visible] };
     Ok(Vendor {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 /// Each module and the modules that it may name. What is not listed is an arrow that the map in src/lib.rs does not have.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
-    ("trust", &[]),
+    ("trust", &["error"]),
     ("config", &["error", "trust"]),
     ("log", &["error", "config"]),
     ("cdi", &["error", "trust"]),
