@@ -8,8 +8,10 @@ use nix::sys::stat::SFlag;
 
 use super::Chosen;
 use super::libraries;
+use super::location::Location;
 use crate::cdi::{Hook, Mount};
 use crate::error::{Error, Escaped, Result};
+use crate::host::libraries::Directory;
 use crate::host::{Found, Host};
 use crate::ldcache::names;
 use crate::vendor::recipe::{Access, Driver, Files, HookRule};
@@ -17,19 +19,22 @@ use crate::vendor::recipe::{Access, Driver, Files, HookRule};
 /// A driver whose files were found.
 pub(super) struct Installed {
     driver: &'static Driver,
-    root: Host,
     version: String,
-    /// Where its libraries are, below its root.
-    folders: Vec<PathBuf>,
+    location: Location,
 }
 
 /// Mounts by their places in the container: one for each.
 #[derive(Default)]
 pub(super) struct Mounts(BTreeMap<PathBuf, Mount>);
 
+/// A directory to look in, and the one in the container that its files go to.
+struct Search {
+    directory: PathBuf,
+    place: PathBuf,
+}
+
 impl Installed {
-    /// Finds the files of the driver that is loaded: below `driver_root`; where that is empty, below the machine's root, else
-    /// one of the driver's known other roots.
+    /// Finds the files of the driver that is loaded: below `driver_root`; where that is empty, in one of its known layouts.
     pub(super) fn locate(driver: &'static Driver, vendor: &str, host: &Host, driver_root: &Path) -> Result<Self> {
         let version = driver.version.map(|version| {
             version(host)?.ok_or_else(|| {
@@ -37,34 +42,16 @@ impl Installed {
             })
         });
         let version = version.transpose()?.unwrap_or_default();
-        let known = std::iter::once("/").chain(driver.roots.iter().copied()).map(Path::new);
-        let candidates = match driver_root.as_os_str().is_empty() {
-            true => known.collect(),
-            false => vec![driver_root],
+        let location = match (driver.layouts, driver.libraries) {
+            (Some(layouts), Some(rule)) => Location::find(vendor, (layouts, rule), &version, host, driver_root)?,
+            _ => Location::fixed(host, driver_root)?,
         };
-        for candidate in &candidates {
-            let Some(root) = host.below(candidate)? else { continue };
-            let folders = match driver.libraries {
-                Some(rule) => libraries::folders(rule, &root, &version)?,
-                None => Vec::new(),
-            };
-            if driver.libraries.is_none() || !folders.is_empty() {
-                return Ok(Installed { driver, root, version, folders });
-            }
-        }
-        let looked: Vec<_> = candidates.iter().map(|root| Escaped::path(root).to_string()).collect();
-        let marks = driver.libraries.map(|rule| libraries::marks(rule, &version)).unwrap_or_default();
-        Err(Error::Inject(format!(
-            "version {version} of the {vendor} driver is loaded, but {} is in no library folder below {}; restart after an \
-             update of the driver, or name its root as host.driver-root",
-            marks.join(" or "),
-            looked.join(" or ")
-        )))
+        Ok(Installed { driver, version, location })
     }
 
     /// The root that the driver's files are below.
     pub(super) fn root(&self) -> &Host {
-        &self.root
+        &self.location.root
     }
 
     /// The mounts of those of its files that were `chosen`, ordered by their places in the container.
@@ -74,7 +61,7 @@ impl Installed {
             return Ok(Vec::new());
         }
         if let Some(rule) = self.driver.libraries {
-            libraries::add(rule, &self.root, &self.folders, &self.version, chosen, &mut mounts)?;
+            libraries::add(rule, &self.location, &self.version, chosen, &mut mounts)?;
         }
         let listed = self.listed(chosen, &mut mounts)?;
         let is_listed = |files: &Files| files.classes.iter().any(|class| listed.contains(class));
@@ -114,35 +101,43 @@ impl Installed {
         let mut listed = Vec::new();
         for class in chosen.names() {
             let path = Path::new(folder).join(format!("{class}.list"));
-            let Some(text) = self.root.read(&path)? else {
+            let Some(text) = self.location.root.read(&path)? else {
                 if self.driver.files.iter().any(|files| files.classes.contains(&class)) {
                     continue;
                 }
-                let path = self.root.named(&path);
+                let path = self.location.root.named(&path);
                 return Err(Error::Inject(format!("there is no list of files {}", Escaped::quoted(&path))));
             };
             for line in text.lines().map(str::trim).filter(|line| line.starts_with('/')) {
-                self.file(&[PathBuf::from("/")], line.trim_matches('/'), &LINES, mounts)?;
+                self.file(&[Search::of("/")], line.trim_matches('/'), &LINES, mounts)?;
             }
             listed.push(class);
         }
         Ok(listed)
     }
 
-    /// Adds the file, or the files where `name` ends in a pattern, of the first folder that has it.
-    fn file(&self, search: &[PathBuf], name: &str, files: &Files, mounts: &mut Mounts) -> Result<()> {
-        for folder in search {
+    /// Adds the file, or the files where `name` ends in a pattern, of the first directory that has it. One that cannot be read
+    /// is left out: what images do not need, no start may fail for.
+    fn file(&self, search: &[Search], name: &str, files: &Files, mounts: &mut Mounts) -> Result<()> {
+        let root = &self.location.root;
+        for Search { directory, place } in search {
             let mut is_found = false;
-            for path in self.root.matching(&folder.join(name))? {
-                let found = match self.root.find(&path) {
+            for path in root.matching(&directory.join(name))? {
+                let found = match root.find(&path) {
                     // A user who may not see it could not mount it either.
                     Err(error) if error.is_denied() => continue,
-                    found => found?,
+                    Err(error) => {
+                        log::warn!(
+                            "{error}: containers start without this file of the driver; install the driver again"
+                        );
+                        continue;
+                    }
+                    Ok(found) => found,
                 };
                 let Some(found) = found.filter(|found| files.access.is_for(found)) else { continue };
-                let inside = path.strip_prefix(folder).unwrap_or(&path);
-                let place = files.at.map_or_else(|| path.clone(), |at| Path::new(at).join(inside));
-                mounts.add(&self.root, &found.path, place, files.access);
+                let inside = path.strip_prefix(directory).unwrap_or(&path);
+                let place = files.at.map_or(place.as_path(), Path::new).join(inside);
+                mounts.add(root, &found.path, place, files.access);
                 is_found = true;
             }
             if is_found {
@@ -152,27 +147,56 @@ impl Installed {
         Ok(())
     }
 
-    /// The folders to look in, those left out whose placeholder stands for nothing on this machine.
-    fn folders_of(&self, files: &Files, host: &Host) -> Result<Vec<PathBuf>> {
+    /// The directories to look in, those left out whose placeholder stands for nothing on this host.
+    fn folders_of(&self, files: &Files, host: &Host) -> Result<Vec<Search>> {
         const RELEASE: (&str, &str) = ("{release}", "/proc/sys/kernel/osrelease");
         const FIRMWARE: (&str, &str) = ("{firmware}", "/sys/module/firmware_class/parameters/path");
         const LIBRARIES: &str = "{libraries}";
-        let mut folders: Vec<String> = Vec::new();
+        let Location { layout, root, directories } = &self.location;
+        let mut folders: Vec<Search> = Vec::new();
         for &folder in files.search {
-            match folder.strip_prefix(LIBRARIES) {
-                None => folders.push(folder.to_owned()),
-                Some(inner) => folders.extend(self.folders.iter().map(|at| format!("{}{inner}", at.to_string_lossy()))),
+            match (folder, layout) {
+                ("{programs}", Some(layout)) => {
+                    folders.extend(layout.programs.iter().map(|(from, to)| Search::at(from, to)));
+                }
+                ("{shared}", Some(layout)) => folders.extend(layout.shared.iter().map(|folder| Search::of(folder))),
+                _ => match folder.strip_prefix(LIBRARIES) {
+                    None => folders.push(Search::of(folder)),
+                    Some(inner) => {
+                        let inside = |at: &Directory| Search::of(&format!("{}{inner}", at.path.to_string_lossy()));
+                        folders.extend(directories.iter().map(inside));
+                    }
+                },
             }
         }
         for (placeholder, source) in [RELEASE, FIRMWARE] {
-            if folders.iter().any(|folder| folder.contains(placeholder)) {
+            let has_it = |search: &Search| search.directory.to_string_lossy().contains(placeholder);
+            if folders.iter().any(has_it) {
                 let text = host.read(Path::new(source))?.unwrap_or_default();
-                let value = text.trim();
-                folders.retain(|folder| !(value.is_empty() && folder.contains(placeholder)));
-                folders.iter_mut().for_each(|folder| *folder = folder.replace(placeholder, value));
+                // The kernel has the host's name of a directory that may be below the driver's own root.
+                let own = root.named(Path::new("/"));
+                let value = Path::new(text.trim()).strip_prefix(&own).map_or_else(
+                    |_| text.trim().to_owned(),
+                    |inside| Path::new("/").join(inside).to_string_lossy().into_owned(),
+                );
+                folders.retain(|search| !(text.trim().is_empty() && has_it(search)));
+                for search in folders.iter_mut().filter(|search| has_it(search)) {
+                    *search = Search::of(&search.directory.to_string_lossy().replace(placeholder, &value));
+                }
             }
         }
-        Ok(folders.into_iter().map(PathBuf::from).filter(|folder| folder.is_absolute()).collect())
+        folders.retain(|search| search.directory.is_absolute());
+        Ok(folders)
+    }
+}
+
+impl Search {
+    fn of(directory: &str) -> Self {
+        Search::at(directory, directory)
+    }
+
+    fn at(directory: &str, place: &str) -> Self {
+        Search { directory: PathBuf::from(directory), place: PathBuf::from(place) }
     }
 }
 

@@ -4,47 +4,37 @@
 //! under the further names of the vendor's row, so that an image that searches this folder needs no links made.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::Chosen;
 use super::files::Mounts;
+use super::location::Location;
 use crate::elf;
-use crate::error::Result;
+use crate::error::{Escaped, Result};
+use crate::host::Host;
+use crate::host::libraries::Directory;
 use crate::host::pattern::Pattern;
-use crate::host::{Host, libraries};
 use crate::vendor::recipe::{Access, Libraries};
 
-/// The folders below `root` that hold the 64-bit libraries of this `version`.
-pub(super) fn folders(rule: &Libraries, root: &Host, version: &str) -> Result<Vec<PathBuf>> {
-    libraries::folders(root, rule.inside, &marks(rule, version))
-}
-
-/// The libraries that tell the driver's folders from others.
-pub(super) fn marks(rule: &Libraries, version: &str) -> Vec<String> {
-    rule.marks.iter().map(|mark| mark.replace("{version}", version)).collect()
-}
-
-/// Adds the libraries in `folders` and, where they were `chosen`, the 32-bit ones.
+/// Adds the libraries of the driver at `location` and, where they were `chosen`, the 32-bit ones.
 pub(super) fn add(
     rule: &Libraries,
-    root: &Host,
-    folders: &[PathBuf],
+    location: &Location,
     version: &str,
     chosen: &Chosen<'_>,
     mounts: &mut Mounts,
 ) -> Result<()> {
     let patterns: Vec<Pattern> =
         rule.names.iter().map(|name| Pattern::new(&name.replace("{version}", version))).collect();
-    let narrow = match rule.narrow {
-        Some(class) if chosen.names().any(|name| name == class) => {
-            libraries::narrow_folders(root, &marks(rule, version))?
-        }
+    let narrow = match &rule.narrow {
+        Some(narrow) if chosen.names().any(|name| name == narrow.class) => location.narrow(narrow.marks, version)?,
         _ => Vec::new(),
     };
-    for folder in folders.iter().chain(&narrow) {
-        add_folder(rule, root, folder, &patterns, chosen, mounts)?;
+    for directory in location.directories.iter().chain(&narrow) {
+        let root = &location.root;
+        add_folder(rule, root, directory, &patterns, chosen, mounts)?;
         for inner in rule.subfolders {
-            add_folder(rule, root, &folder.join(inner), &patterns, chosen, mounts)?;
+            add_folder(rule, root, &directory.inside(inner), &patterns, chosen, mounts)?;
         }
     }
     Ok(())
@@ -53,14 +43,18 @@ pub(super) fn add(
 fn add_folder(
     rule: &Libraries,
     root: &Host,
-    folder: &Path,
+    directory: &Directory,
     patterns: &[Pattern],
     chosen: &Chosen<'_>,
     mounts: &mut Mounts,
 ) -> Result<()> {
+    let folder = &directory.path;
     let is_library = |name: &str| patterns.iter().any(|pattern| pattern.matches(name));
+    let is_link_of_host = |name: &str| rule.links_of_host.contains(&name);
     // A library folder has thousands of names; only these can be the driver's, or links to them.
-    let may_be = |name: &str, is_link: bool| (is_link && linked_name(name).is_some()) || is_library(name);
+    let may_be = |name: &str, is_link: bool| {
+        (is_link && (linked_name(name).is_some() || is_link_of_host(name))) || is_library(name)
+    };
     let Some(names) = root.names(folder, may_be)? else { return Ok(()) };
     let mut libraries: Vec<(&str, bool)> =
         names.iter().filter(|(name, _)| is_library(name) && is_needed(rule, name, chosen)).collect();
@@ -69,19 +63,31 @@ fn add_folder(
     for (name, is_link) in libraries {
         let path = folder.join(name);
         let target = match is_link {
-            true => root.find(&path)?.map(|found| found.path),
-            false => Some(path.clone()),
+            true => root.target(&path)?.map(|found| found.path),
+            false => Some(directory.real.join(name)),
         };
-        if let Some(target) = target {
-            mounts.add(root, &target, path, Access::Read);
-            targets.insert(stem(name), target);
+        match target {
+            Some(target) => {
+                mounts.add(root, &target, path, Access::Read);
+                targets.insert(stem(name), target);
+            }
+            None => log::warn!(
+                "{} is a link that leads nowhere: containers start without this library of the driver; install the driver again",
+                Escaped::path(&root.named(&path))
+            ),
         }
     }
     let mut unlinked: BTreeMap<&str, &PathBuf> = targets.iter().map(|(stem, target)| (*stem, target)).collect();
     for (name, _) in names.iter().filter(|(_, is_link)| *is_link) {
-        if let Some((stem, target)) = linked_name(name).and_then(|stem| targets.get_key_value(stem)) {
+        if let Some(stem) = linked_name(name)
+            && let Some((stem, target)) = targets.get_key_value(stem)
+        {
             mounts.add(root, target, folder.join(name), Access::Read);
             unlinked.remove(stem);
+        } else if is_link_of_host(name)
+            && let Some(target) = targets.get(stem(name))
+        {
+            mounts.add(root, target, folder.join(name), Access::Read);
         }
     }
     for (stem, target) in unlinked {
@@ -95,7 +101,9 @@ fn add_folder(
     }
     for (stem, name) in rule.links {
         if let Some(target) = targets.get(stem) {
-            mounts.add(root, target, folder.join(name), Access::Read);
+            // Loaders of modules look below the distribution's directory only.
+            let beside = if name.contains('/') { &directory.loader } else { folder };
+            mounts.add(root, target, beside.join(name), Access::Read);
         }
     }
     Ok(())
@@ -134,12 +142,12 @@ mod tests {
     fn a_library_that_nobody_has_classified_goes_with_every_class() {
         let rule = Libraries {
             marks: &[],
-            inside: &[],
             subfolders: &[],
             names: &[],
             classes: &[("compute", &["libc"]), ("video", &["libv", "libc"])],
             narrow: None,
             links: &[],
+            links_of_host: &[],
         };
         let video = ["video".to_owned()];
         for (chosen, name, needed) in [

@@ -8,6 +8,7 @@ mod files;
 mod found;
 mod inventory;
 mod libraries;
+mod location;
 mod nodes;
 
 pub use classes::Chosen;

@@ -112,6 +112,21 @@ impl Host {
         answer(found).map_err(|cause| self.failed("look at", path, cause))
     }
 
+    /// What `path` leads to, by a path without any link. A link that leads nowhere, or in a circle, has no target.
+    pub fn target(&self, path: &Path) -> Result<Option<Found>> {
+        let opened = match self.open_at(path, OFlag::O_PATH) {
+            Err(Errno::ELOOP) => Ok(None),
+            opened => answer(opened),
+        };
+        let found = opened.and_then(|file| {
+            let Some(file) = file else { return Ok(None) };
+            let real = real_path(&file)?;
+            let inside = real.strip_prefix(&self.root).map_err(|_| Errno::EXDEV)?;
+            Ok(Some(Found { path: Path::new("/").join(inside), stat: fstat(&file)? }))
+        });
+        found.map_err(|cause| self.failed("look at", path, cause))
+    }
+
     /// The text of the file at `path`; bytes that are no UTF-8 are replaced.
     pub fn read(&self, path: &Path) -> Result<Option<String>> {
         Ok(self.read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))

@@ -59,7 +59,7 @@ static RECIPE: Recipe = Recipe {
 
 static DRIVER: Driver = Driver {
     version: None,
-    roots: &[],
+    layouts: None,
     libraries: None,
     files: &[Files {
         search: &["/"],

@@ -66,7 +66,7 @@ fn recipe(row: &config::Vendor) -> Recipe {
         access: Access::Tree,
         classes: &[],
     }]);
-    let driver = Driver { version: None, roots: &[], libraries: None, files, lists: None, hooks: &[] };
+    let driver = Driver { version: None, layouts: None, libraries: None, files, lists: None, hooks: &[] };
     Recipe {
         shared,
         env: kept_list(row.env.iter().map(|entry| kept(entry))),

@@ -28,7 +28,7 @@ static RECIPE: Recipe = Recipe {
     joins_groups: true,
     driver: Some(&Driver {
         version: None,
-        roots: &[],
+        layouts: None,
         libraries: None,
         files: &[Files {
             search: &["/opt", "/usr/local"],

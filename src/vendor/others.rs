@@ -15,7 +15,7 @@ const fn files(names: &'static [&'static str]) -> Files {
 }
 
 const fn driver(files: &'static [Files]) -> Driver {
-    Driver { version: None, roots: &[], libraries: None, files, lists: None, hooks: &[] }
+    Driver { version: None, layouts: None, libraries: None, files, lists: None, hooks: &[] }
 }
 
 pub(super) static ILUVATAR: Vendor = Vendor {

@@ -180,14 +180,14 @@ pub struct Number {
 }
 
 /// A driver's own files on the machine. In names, `{version}` is the driver's, `{release}` the kernel's, `{firmware}` the folder
-/// that the kernel was told to look for firmware in, `{libraries}` each folder of the driver's libraries, and `*` any text
-/// without a `/`.
+/// that the kernel was told to look for firmware in, `{libraries}` each folder of the driver's libraries, `{programs}` and
+/// `{shared}` those of its [`Layout`], and `*` any text without a `/`.
 #[derive(Debug)]
 pub struct Driver {
     /// The version of the driver that is loaded, where names have it in them.
     pub version: Option<Version>,
-    /// Roots beside the machine's own below which it may be installed, such as a driver container's.
-    pub roots: &'static [&'static str],
+    /// Where distributions and installers put it. None for a driver whose files are at fixed paths of the host's root.
+    pub layouts: Option<&'static Layouts>,
     /// Its libraries, where they are found by their names.
     pub libraries: Option<&'static Libraries>,
     /// Everything else.
@@ -211,23 +211,62 @@ pub struct HookRule {
     pub is_for_files: bool,
 }
 
+/// Where a driver is installed, in the order in which the places are probed: the first layout that holds the driver wins.
+#[derive(Debug)]
+pub struct Layouts {
+    /// The layouts of the host.
+    pub known: &'static [Layout],
+    /// The layout of a root that the configuration names. The layouts of `known` that have no root of their own follow it.
+    pub configured: &'static Layout,
+}
+
+/// Where one distribution or installer puts a driver. All directories are below `root`.
+#[derive(Debug)]
+pub struct Layout {
+    /// Who puts a driver there.
+    pub name: &'static str,
+    /// The root of the driver's paths, which become the paths in the container. Links stay below it; below `/` they lead
+    /// anywhere on the host.
+    pub root: &'static str,
+    /// Directories of 64-bit libraries. The layout is probed by one stat in each.
+    pub libraries: &'static [&'static str],
+    /// Directories of 32-bit libraries.
+    pub narrow: &'static [&'static str],
+    /// The subdirectory of these that has a directory for each installed driver, beside links to the selected one.
+    pub versions: Option<&'static str>,
+    /// Directories of programs, and where in the container the programs of each go.
+    pub programs: &'static [(&'static str, &'static str)],
+    /// Directories of files that do not depend on the processor, beside the usual ones.
+    pub shared: &'static [&'static str],
+}
+
 /// The libraries of a driver.
 #[derive(Debug)]
 pub struct Libraries {
-    /// Libraries that tell its folders from others.
-    pub marks: &'static [&'static str],
-    /// Subfolders of a distribution's library folders that it may be installed in.
-    pub inside: &'static [&'static str],
+    /// Libraries that tell its directories from others, each with the link by which programs find it.
+    pub marks: &'static [(&'static str, &'static str)],
     /// Subfolders of its own folders that hold libraries too.
     pub subfolders: &'static [&'static str],
     /// Their names.
     pub names: &'static [&'static str],
     /// Which classes they are of, by the part of the name before `.so`. A library that is in none goes with all.
     pub classes: &'static [(&'static str, &'static [&'static str])],
-    /// The class that asks for the 32-bit ones.
-    pub narrow: Option<&'static str>,
-    /// Further names that programs look for: the part of a library's name before `.so`, and the name beside it.
+    /// The 32-bit ones.
+    pub narrow: Option<Narrow>,
+    /// Further names that programs look for: the part of a library's name before `.so`, and the name beside it. A name in a
+    /// subdirectory is one that a loader looks for in the distribution's own directory.
     pub links: &'static [(&'static str, &'static str)],
+    /// Further names that programs look for where the host has them.
+    pub links_of_host: &'static [&'static str],
+}
+
+/// The 32-bit libraries of a driver.
+#[derive(Debug)]
+pub struct Narrow {
+    /// The class that asks for them.
+    pub class: &'static str,
+    /// As `marks` of [`Libraries`].
+    pub marks: &'static [(&'static str, &'static str)],
 }
 
 /// Some of a driver's files.

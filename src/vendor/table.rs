@@ -123,13 +123,13 @@ mod tests {
             assert!(recipe.env.iter().all(|variable| variable.contains('=')), "{name}");
             let Some(driver) = recipe.driver else { continue };
             let marks = driver.libraries.into_iter().flat_map(|libraries| libraries.marks);
-            assert!(marks.into_iter().all(|mark| mark.contains(".so.{version}")), "{name}");
+            assert!(marks.into_iter().all(|(file, _)| file.contains(".so.{version}")), "{name}");
             for files in driver.files {
                 for folder in files.search.iter().chain(&files.at) {
                     assert!(folder.starts_with('/') || folder.starts_with('{'), "{name}: {folder}");
                 }
                 for text in files.search.iter().chain(files.names).filter(|text| text.contains('{')) {
-                    let known = ["{version}", "{release}", "{firmware}", "{libraries}"];
+                    let known = ["{version}", "{release}", "{firmware}", "{libraries}", "{programs}", "{shared}"];
                     assert!(known.iter().any(|placeholder| text.contains(placeholder)), "{name}: {text}");
                 }
                 let classes =

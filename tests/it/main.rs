@@ -36,6 +36,7 @@ mod hosts;
 mod injection;
 mod kubernetes;
 mod layers;
+mod layouts;
 mod limits;
 mod load;
 mod manual;

@@ -27,7 +27,7 @@ pub(in crate::vendor) static GDS: Vendor = Vendor {
     recipes: &[&Recipe {
         driver: Some(&Driver {
             version: None,
-            roots: &[],
+            layouts: None,
             libraries: None,
             files: &[Files {
                 search: &["/"],

@@ -4,13 +4,14 @@
 
 use std::borrow::Cow;
 
-use super::recipe::{Access, Driver, Files, Find, Hardware, Identify, Libraries, Number, Recipe, Shared};
+use super::recipe::{Access, Driver, Files, Find, Hardware, Identify, Libraries, Narrow, Number, Recipe, Shared};
 use super::upkeep::{Persistence, Toolkit, Upkeep};
 use super::{Classes, LegacyHooks, NoneMeans, PLAIN, Requirements, Swarm, Variable, Vendor};
 
 mod companions;
 mod cuda;
 mod hooks;
+mod layouts;
 mod mig;
 mod procfs;
 mod smi;
@@ -123,7 +124,7 @@ const UTILITY: &[&str] = &["utility"];
 
 const DRIVER: Driver = Driver {
     version: Some(procfs::driver_version),
-    roots: &["/run/nvidia/driver"],
+    layouts: Some(&layouts::LAYOUTS),
     libraries: Some(&LIBRARIES),
     files: &[
         Files { names: &["nvidia-smi", "nvidia-debugdump", "nvidia-persistenced"], classes: UTILITY, ..PROGRAMS },
@@ -169,8 +170,7 @@ const DRIVER: Driver = Driver {
             ..FILES
         },
         Files {
-            // The last one is where GKE has them.
-            search: &["/etc", "/usr/local/share", "/usr/share", "/"],
+            search: CONFIGURATION,
             at: Some("/etc"),
             names: &[
                 "vulkan/icd.d/nvidia_icd.json",
@@ -211,12 +211,14 @@ const DRIVER: Driver = Driver {
 };
 
 const FILES: Files = Files { search: &[], at: None, names: &[], access: Access::Read, classes: &[] };
-const PROGRAMS: Files = Files { search: &["/usr/bin", "/usr/sbin", "/usr/local/bin"], ..FILES };
-const CONFIGURATION: &[&str] = &["/etc", "/usr/local/share", "/usr/share"];
+const PROGRAMS: Files = Files { search: &["{programs}"], ..FILES };
+const CONFIGURATION: &[&str] = &["/etc", "/usr/local/share", "/usr/share", "{shared}"];
+
+const CUDA: (&str, &str) = ("libcuda.so.{version}", "libcuda.so.1");
+const NVML: (&str, &str) = ("libnvidia-ml.so.{version}", "libnvidia-ml.so.1");
 
 static LIBRARIES: Libraries = Libraries {
-    marks: &["libcuda.so.{version}", "libnvidia-ml.so.{version}"],
-    inside: &["nvidia/current"],
+    marks: &[CUDA, NVML],
     subfolders: &["vdpau"],
     names: &[
         "lib*.so.{version}",
@@ -255,14 +257,21 @@ static LIBRARIES: Libraries = Libraries {
         ("graphics", DRAWS),
         ("display", DRAWS),
     ],
-    narrow: Some("compat32"),
+    // Hosts for games have 32-bit libraries that draw, and no others.
+    narrow: Some(Narrow {
+        class: "compat32",
+        marks: &[CUDA, NVML, ("libGLX_nvidia.so.{version}", "libGLX_nvidia.so.0")],
+    }),
     links: &[
         ("libcuda", "libcuda.so"),
         ("libnvidia-opticalflow", "libnvidia-opticalflow.so"),
         ("libGLX_nvidia", "libGLX_indirect.so.0"),
         ("libnvidia-allocator", "gbm/nvidia-drm_gbm.so"),
+        ("libvdpau_nvidia", "vdpau/libvdpau_nvidia.so.1"),
         ("libnvidia-vulkan-producer", "libnvidia-vulkan-producer.so"),
     ],
+    // For programs that are linked to these, or load them by these names. NVIDIA's toolkit has had them since 1.18.
+    links_of_host: &["libnvidia-ml.so", "libnvcuvid.so", "libnvidia-encode.so", "libnvidia-fbc.so", "libnvidia-ngx.so"],
 };
 
 /// Libraries that only drawing needs. What other classes need too (`libnvidia-allocator`, `libnvidia-gpucomp`) is not here, and
