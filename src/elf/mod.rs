@@ -110,11 +110,11 @@ impl Class {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// The smallest library called `name`: a header, two segments, a dynamic section of two entries, the name.
-    fn library(is_64: bool, name: &str) -> Vec<u8> {
+    pub(crate) fn library(is_64: bool, name: &str) -> Vec<u8> {
         let (width, header, size) = if is_64 { (8, 64, 56) } else { (4, 52, 32) };
         let mut bytes = vec![0; header];
         bytes[..6].copy_from_slice(&[0x7f, b'E', b'L', b'F', if is_64 { 2 } else { 1 }, 1]);

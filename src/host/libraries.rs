@@ -115,6 +115,7 @@ pub fn others(host: &Host, directories: &[&str], mark: &Mark) -> Result<Vec<Path
 
 impl Directory {
     /// A subdirectory of it, there or not.
+    #[must_use]
     pub fn inside(&self, name: &str) -> Self {
         let (path, real) = (self.path.join(name), self.real.join(name));
         Directory { path, real, id: self.id, loader: self.loader.clone() }
