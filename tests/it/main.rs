@@ -41,6 +41,7 @@ mod limits;
 mod load;
 mod manual;
 mod node;
+mod packages;
 mod passthrough;
 mod peer;
 mod plugins;
