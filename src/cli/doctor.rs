@@ -97,7 +97,8 @@ fn as_text(found: &[Found], is_verbose: bool, is_coloured: bool) -> String {
         let is_told = *level >= Level::Warn || is_verbose;
         let lines = [("why", Some(*why).filter(|_| is_told)), (fix_word(*level), fix.as_deref())];
         for (name, line) in lines.iter().filter_map(|(name, line)| Some((name, (*line)?))) {
-            let _ = writeln!(text, "      {:width$}    {name}: {line}", "");
+            let indented = line.replace('\n', &format!("\n{:1$}", "", width + 12));
+            let _ = writeln!(text, "      {:width$}    {name}: {indented}", "");
         }
     }
     let count = |level| found.iter().filter(|(_, finding)| finding.level == level).count();

@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::{Devices, Finding, Subject, counted, first_of};
+use super::{Devices, Finding, Subject, counted, first_of, unknown};
 use crate::error::{Escaped, Result};
-use crate::generate::Item;
+use crate::generate::{Item, Missing, Wholeness, wholeness};
 use crate::host::pci;
 use crate::vendor::Vendor;
 
@@ -15,7 +15,7 @@ const WHY: &str = "the host's driver is the one thing that gpu-runc needs";
 
 /// A finding for every vendor that has devices, hardware, or a driver here.
 pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
-    let mut findings: Vec<Finding> = subject.devices.iter().filter_map(of_vendor).collect();
+    let mut findings: Vec<Finding> = subject.devices.iter().filter_map(|devices| of_vendor(devices, subject)).collect();
     for (vendor, version) in idle(subject)? {
         findings.push(Finding::warn(
             format!("{}: version {} is loaded and has no device", vendor.name, Escaped::name(&version)),
@@ -24,6 +24,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         ));
     }
     findings.extend(without_driver(subject)?);
+    findings.extend(unknown::look(subject)?);
     if findings.is_empty() {
         findings.push(Finding::skip(
             "this machine has no GPU or other accelerator that is known here",
@@ -35,7 +36,7 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn of_vendor(Devices { vendor, items, spec }: &Devices) -> Option<Finding> {
+fn of_vendor(Devices { vendor, items, spec }: &Devices, subject: &Subject<'_>) -> Option<Finding> {
     let name = vendor.name;
     let fault = items.as_ref().err().or(spec.as_ref().err());
     if let Some(fault) = fault {
@@ -49,7 +50,37 @@ fn of_vendor(Devices { vendor, items, spec }: &Devices) -> Option<Finding> {
     let items = items.as_ref().ok()?;
     let version = items.iter().find_map(|item: &Item| item.driver.as_deref());
     let version = version.map(|version| format!(", driver {}", Escaped::name(version))).unwrap_or_default();
-    Some(Finding::pass(format!("{name}: {}{version}", counted(items.len(), "device")), WHY))
+    let what = format!("{name}: {}{version}", counted(items.len(), "device"));
+    let whole = spec.as_ref().ok().and_then(Option::as_ref).map(|spec| wholeness(vendor, spec, subject.host));
+    Some(match whole {
+        Some(Err(error)) => Finding::unreadable(&error),
+        Some(Ok(Some(whole))) if !whole.missing.is_empty() => half(&what, &whole),
+        Some(Ok(Some(whole))) if !whole.absent.is_empty() => {
+            Finding::pass(format!("{what}; not installed: {}", whole.absent.join(", ")), WHY)
+        }
+        _ => Finding::pass(what, WHY),
+    })
+}
+
+/// A driver that lacks libraries which those that are installed need.
+fn half(what: &str, whole: &Wholeness) -> Finding {
+    let missing = |Missing { classes, library, needed_by }: &Missing| {
+        let classes = if classes.is_empty() { "all classes".to_owned() } else { classes.join(", ") };
+        let needed_by =
+            if needed_by.is_empty() { String::new() } else { format!(" ({} needs it)", Escaped::name(needed_by)) };
+        format!("{classes}: {} is missing{needed_by}", Escaped::name(library))
+    };
+    let listed: Vec<String> = whole.missing.iter().map(missing).collect();
+    let libraries: Vec<String> =
+        whole.missing.iter().map(|missing| Escaped::name(&missing.library).to_string()).collect();
+    Finding::warn(
+        format!("{what}; {}", listed.join("; ")),
+        "a program that loads the driver fails where a library is missing; programs of other classes work",
+        format!(
+            "install {}, from the packages or the installer of this very version of the driver",
+            libraries.join(", ")
+        ),
+    )
 }
 
 /// Vendors whose driver is loaded and has no device, with the driver's version.

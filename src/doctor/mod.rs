@@ -18,6 +18,7 @@ mod runtime;
 mod security;
 pub mod stale;
 mod toolkits;
+mod unknown;
 mod versions;
 
 use std::path::{Path, PathBuf};

@@ -20,18 +20,31 @@ pub fn is_64_bit(read: Read<'_>) -> Option<bool> {
 
 /// The name that programs are linked to, `DT_SONAME`. `None` for what is no library, or one without a name.
 pub fn soname(read: Read<'_>) -> Option<String> {
+    names(read, SONAME)?.into_iter().next()
+}
+
+/// The libraries that the file needs, `DT_NEEDED`. None for what is no ELF file.
+pub fn needed(read: Read<'_>) -> Vec<String> {
+    names(read, NEEDED).unwrap_or_default()
+}
+
+/// The names that the dynamic section has under `tag`.
+fn names(read: Read<'_>, tag: u64) -> Option<Vec<String>> {
     let (class, header) = header(read)?;
     let segments = class.segments(&header, read)?;
     let dynamic = segments.iter().find(|segment| segment.kind == DYNAMIC)?;
     let entries = class.dynamic(dynamic, read)?;
-    let value = |tag| entries.iter().find(|(is, _)| *is == tag).map(|(_, value)| *value);
-    let address = value(STRTAB)?.checked_add(value(SONAME)?)?;
-    let offset = segments.iter().filter(|segment| segment.kind == LOAD).find_map(|segment| {
-        let inside = address.checked_sub(segment.address).filter(|inside| *inside < segment.size)?;
-        segment.offset.checked_add(inside)
-    })?;
-    let name = text(read, offset)?;
-    (!name.is_empty() && !name.contains('/')).then_some(name)
+    let values = |tag| entries.iter().filter(move |(is, _)| *is == tag).map(|(_, value)| *value);
+    let strings = values(STRTAB).next()?;
+    let name = |value| {
+        let address = strings.checked_add(value)?;
+        let offset = segments.iter().filter(|segment| segment.kind == LOAD).find_map(|segment| {
+            let inside = address.checked_sub(segment.address).filter(|inside| *inside < segment.size)?;
+            segment.offset.checked_add(inside)
+        })?;
+        text(read, offset).filter(|name| !name.is_empty() && !name.contains('/'))
+    };
+    Some(values(tag).filter_map(name).collect())
 }
 
 /// The class and the header of a file of this byte order.
@@ -62,6 +75,7 @@ struct Class {
 
 const LOAD: u64 = 1;
 const DYNAMIC: u64 = 2;
+const NEEDED: u64 = 1;
 const STRTAB: u64 = 5;
 const SONAME: u64 = 14;
 

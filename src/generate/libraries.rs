@@ -116,7 +116,7 @@ fn is_needed(rule: &Libraries, name: &str, chosen: &Chosen<'_>) -> bool {
 }
 
 /// `libx` of `libx.so.1.2`.
-fn stem(name: &str) -> &str {
+pub(super) fn stem(name: &str) -> &str {
     name.split_once(".so").map_or(name, |(stem, _)| stem)
 }
 
@@ -148,6 +148,7 @@ mod tests {
             narrow: None,
             links: &[],
             links_of_host: &[],
+            loads: &[],
         };
         let video = ["video".to_owned()];
         for (chosen, name, needed) in [

@@ -10,9 +10,11 @@ mod inventory;
 mod libraries;
 mod location;
 mod nodes;
+mod wholeness;
 
 pub use classes::Chosen;
 pub use inventory::{Item, inventory};
+pub use wholeness::{Missing, Wholeness, wholeness};
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -258,6 +258,8 @@ pub struct Libraries {
     pub links: &'static [(&'static str, &'static str)],
     /// Further names that programs look for where the host has them.
     pub links_of_host: &'static [&'static str],
+    /// What libraries load by name, not by a `DT_NEEDED` that the file would tell: the part of both names before `.so`.
+    pub loads: &'static [(&'static str, &'static str)],
 }
 
 /// The 32-bit libraries of a driver.

@@ -193,7 +193,7 @@ fn people_read_aligned_lines_without_colour_in_a_pipe() {
     let output = ctk(host.path()).arg("doctor").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     for line in [
-        "PASS  driver             nvidia: 8 devices, driver 550.54.15\n",
+        "PASS  driver             nvidia: 8 devices, driver 550.54.15; not installed: ngx\n",
         "WARN  persistence        nvidia: it is off\n                           why: a driver that lets go",
         "\n                           fix: systemctl enable --now nvidia-persistenced\n",
         " 0 FAIL, ",

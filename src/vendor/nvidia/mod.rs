@@ -272,6 +272,13 @@ static LIBRARIES: Libraries = Libraries {
     ],
     // For programs that are linked to these, or load them by these names. NVIDIA's toolkit has had them since 1.18.
     links_of_host: &["libnvidia-ml.so", "libnvcuvid.so", "libnvidia-encode.so", "libnvidia-fbc.so", "libnvidia-ngx.so"],
+    loads: &[
+        ("libcuda", "libnvidia-ptxjitcompiler"),
+        ("libGLX_nvidia", "libnvidia-glcore"),
+        ("libGLX_nvidia", "libnvidia-glvkspirv"),
+        ("libEGL_nvidia", "libnvidia-eglcore"),
+        ("libnvoptix", "libnvidia-rtcore"),
+    ],
 };
 
 /// Libraries that only drawing needs. What other classes need too (`libnvidia-allocator`, `libnvidia-gpucomp`) is not here, and

@@ -74,6 +74,32 @@ fn hardware_without_its_driver_is_told_apart_from_hardware_of_virtual_machines()
 }
 
 #[test]
+fn a_gpu_of_an_unknown_vendor_is_named_with_a_row_for_the_configuration() {
+    let Some(host) = host("none") else { return };
+    let function = "sys/bus/pci/devices/0000:05:00.0";
+    for (file, text) in
+        [("vendor", "0x1f31\n"), ("device", "0x0101\n"), ("class", "0x030000\n"), ("drm/card0/dev", "226:0\n")]
+    {
+        put(host.path(), &format!("{function}/{file}"), text);
+    }
+    assert_eq!(examine(host.path()).one("driver").0, "SKIP", "a display of a server");
+    put(host.path(), &format!("{function}/drm/renderD128/dev"), "226:128\n");
+    fs::create_dir_all(host.path().join("sys/bus/pci/drivers/acme")).unwrap();
+    symlink("../../drivers/acme", host.path().join(function).join("driver")).unwrap();
+    let report = examine(host.path());
+    let (level, what, fix) = report.one("driver");
+    assert_eq!((level, report.code), ("WARN", Some(0)));
+    assert!(what.starts_with("0000:05:00.0 (1f31:0101, driver acme) is a GPU of a vendor"), "{what}");
+    // The row works as it is.
+    let (_, row) = fix.split_once(":\n").unwrap();
+    let config = host.path().join("gpu-runc.toml");
+    let before = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{before}\n{row}\n")).unwrap();
+    put(host.path(), "dev/dri/renderD128", "");
+    assert_eq!(examine(host.path()).one("config").0, "PASS");
+}
+
+#[test]
 fn a_driver_whose_libraries_are_another_versions_is_told() {
     let Some(host) = host("nvidia-h100-8") else { return };
     let version = host.path().join("proc/driver/nvidia/version");

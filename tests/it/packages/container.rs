@@ -7,7 +7,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::hosts::{put, start};
+use crate::hosts::{ctk, put, start};
 use crate::layouts::load;
 use crate::scratch::{program_on_path, skip, succeed};
 
@@ -60,6 +60,23 @@ impl Image {
     pub(super) fn real(&self, path: &Path) -> Option<PathBuf> {
         let host = gpu_runc::host::Host::open(&self.root).unwrap();
         host.target(path).unwrap().map(|found| found.path)
+    }
+
+    /// What the doctor says of the host's driver.
+    pub(super) fn diagnosis(&self) -> (String, String) {
+        let output = ctk(self.host.path(), &["doctor", "--json"]);
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let driver = findings.as_array().unwrap().iter().find(|finding| finding["id"] == "driver").unwrap();
+        let member = |name: &str| driver[name].as_str().unwrap().to_owned();
+        (member("level"), member("what"))
+    }
+
+    /// Takes files away from the host.
+    pub(super) fn remove(&self, pattern: &str) {
+        let host = gpu_runc::host::Host::open(self.host.path()).unwrap();
+        let files = host.matching(Path::new(pattern)).unwrap();
+        assert!(!files.is_empty(), "{pattern}");
+        files.iter().for_each(|file| fs::remove_file(self.host.path().join(file.strip_prefix("/").unwrap())).unwrap());
     }
 
     /// The libraries below this directory, as programs look for them.
