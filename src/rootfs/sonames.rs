@@ -62,6 +62,7 @@ fn is_numbered(path: &str) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods, reason = "tests make their own files")]
 mod tests {
     use std::path::PathBuf;
 

@@ -370,3 +370,36 @@ fn machines_that_another_project_has_looked_at_have_the_same_devices_here() {
         }
     }
 }
+
+#[test]
+fn the_reports_of_real_machines_are_read_whole() {
+    let Some(folder) = fixtures("k8s-test-infra/tests/e2e/go/assertions/nvidiasmi/testdata/hardware") else { return };
+    let vendor = gpu_runc::vendor::Vendors::known().by_name("nvidia").unwrap();
+    let identify = vendor.identify.unwrap();
+    let reports = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let reports: Vec<_> = reports.filter(|path| path.extension().is_some_and(|suffix| suffix == "xml")).collect();
+    assert!(reports.len() >= 7, "{reports:?}");
+    for path in reports {
+        let report = fs::read_to_string(&path).unwrap();
+        let uuids: Vec<&str> = report.split("<uuid>").skip(1).map(|rest| rest.split('<').next().unwrap()).collect();
+        assert!(!uuids.is_empty(), "{}", path.display());
+        let list = |part: &str| -> String {
+            uuids
+                .iter()
+                .enumerate()
+                .map(|(gpu, uuid)| format!("GPU {gpu}: x (UUID: {uuid})\n{}", part.replace('#', &gpu.to_string())))
+                .collect()
+        };
+        assert_eq!((identify.parts)(&[list(""), report.clone()]), [], "{}: no machine is split", path.display());
+        // The same machine with each GPU split.
+        let part = "<mig_device><index>0</index><gpu_instance_id>2</gpu_instance_id><compute_instance_id>1</compute_instance_id>\
+                    </mig_device></mig_devices>";
+        let split = report.replace("</mig_devices>", part);
+        let parts = (identify.parts)(&[list("  MIG 1g.5gb     Device  0: (UUID: MIG-#)\n"), split]);
+        let found: Vec<(&str, (u32, u32), String)> =
+            parts.iter().map(|part| (part.whole.as_str(), part.instance, part.name.clone())).collect();
+        let expected: Vec<_> =
+            uuids.iter().enumerate().map(|(gpu, uuid)| (*uuid, (2, 1), format!("MIG-{gpu}"))).collect();
+        assert_eq!(found, expected, "{}", path.display());
+    }
+}

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::{GPU, SHOWS, mig};
+use super::{GPU, SHOWS, mig, tegra};
 use crate::error::Result;
 use crate::host::{Host, drm, pci};
 use crate::vendor::recipe::{Device, Identity, Node, Number, Wanted};
@@ -30,6 +30,9 @@ pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
     for address in addresses {
         let text = host.read(&Path::new(GPUS).join(&address).join("information"))?.unwrap_or_default();
         let Some(gpu) = information(&text).filter(|gpu| !gpu.is_excluded) else { continue };
+        if gpu.is_integrated() && tegra::has_lists(host)? {
+            continue;
+        }
         let instances = mig::devices(host, gpu.minor)?;
         let is_split = !instances.is_empty();
         let parts = instances.into_iter().enumerate().map(|(part, mig::Instance { numbers, access })| {
@@ -67,6 +70,12 @@ pub(super) fn driver_version(host: &Host) -> Result<Option<String>> {
 }
 
 impl Information<'_> {
+    /// Whether the driver of dedicated GPUs drives a part of the processor: files and nodes of such a GPU are in JetPack's lists.
+    /// Source: NVIDIA's toolkit, internal/info, which asks NVML for the same names.
+    fn is_integrated(&self) -> bool {
+        self.model.is_some_and(|model| model == "NVIDIA Thor" || model.contains("(nvgpu)"))
+    }
+
     fn node(&self) -> Node {
         let number = Number { drivers: GPU, minor: self.minor, mode: 0o666 };
         Node { number: Some(number), ..Node::at(format!("/dev/nvidia{}", self.minor)) }

@@ -39,6 +39,11 @@ pub(super) fn devices(host: &Host, _: Wanted<'_>) -> Result<Vec<Device>> {
     Ok(Some(device).filter(|device| !device.nodes.is_empty()).into_iter().collect())
 }
 
+/// Whether the host has lists of an integrated GPU's files.
+pub(super) fn has_lists(host: &Host) -> Result<bool> {
+    Ok(is_tegra(host)? && host.find(Path::new(LISTS))?.is_some())
+}
+
 fn is_tegra(host: &Host) -> Result<bool> {
     let family = host.read(Path::new(FAMILY))?.unwrap_or_default().to_ascii_lowercase();
     Ok(family.starts_with("tegra") || host.find(Path::new(RELEASE))?.is_some())
