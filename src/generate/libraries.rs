@@ -4,7 +4,7 @@
 //! under the further names of the vendor's row, so that an image that searches this folder needs no links made.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Chosen;
 use super::files::Mounts;
@@ -13,6 +13,7 @@ use crate::elf;
 use crate::error::{Escaped, Result};
 use crate::host::Host;
 use crate::host::libraries::Directory;
+use crate::host::memory::State;
 use crate::host::pattern::Pattern;
 use crate::vendor::recipe::{Access, Libraries};
 
@@ -32,19 +33,40 @@ pub(super) fn add(
     };
     for directory in location.directories.iter().chain(&narrow) {
         let root = &location.root;
-        add_folder(rule, root, directory, &patterns, chosen, mounts)?;
+        add_folder(rule, root, &Folder::of(directory), (&patterns, version), chosen, mounts)?;
         for inner in rule.subfolders {
-            add_folder(rule, root, &directory.inside(inner), &patterns, chosen, mounts)?;
+            add_folder(rule, root, &Folder::inside(directory, inner), (&patterns, version), chosen, mounts)?;
         }
     }
     Ok(())
 }
 
+/// A directory that is listed.
+struct Folder<'a> {
+    path: PathBuf,
+    real: PathBuf,
+    loader: &'a Path,
+    /// `None` for a small one, which nobody has looked at yet.
+    state: Option<State>,
+}
+
+impl<'a> Folder<'a> {
+    fn of(directory: &'a Directory) -> Self {
+        let Directory { path, real, loader, state } = directory;
+        Folder { path: path.clone(), real: real.clone(), loader, state: Some(*state) }
+    }
+
+    fn inside(directory: &'a Directory, name: &str) -> Self {
+        let (path, real) = (directory.path.join(name), directory.real.join(name));
+        Folder { path, real, loader: &directory.loader, state: None }
+    }
+}
+
 fn add_folder(
     rule: &Libraries,
     root: &Host,
-    directory: &Directory,
-    patterns: &[Pattern],
+    directory: &Folder<'_>,
+    (patterns, version): (&[Pattern], &str),
     chosen: &Chosen<'_>,
     mounts: &mut Mounts,
 ) -> Result<()> {
@@ -55,7 +77,11 @@ fn add_folder(
     let may_be = |name: &str, is_link: bool| {
         (is_link && (linked_name(name).is_some() || is_link_of_host(name))) || is_library(name)
     };
-    let Some(names) = root.names(folder, may_be)? else { return Ok(()) };
+    let names = match directory.state {
+        Some(state) => root.names_of((folder, state), version, may_be)?,
+        None => root.names(folder, may_be)?,
+    };
+    let Some(names) = names else { return Ok(()) };
     let mut libraries: Vec<(&str, bool)> =
         names.iter().filter(|(name, _)| is_library(name) && is_needed(rule, name, chosen)).collect();
     libraries.sort_unstable();
@@ -102,7 +128,7 @@ fn add_folder(
     for (stem, name) in rule.links {
         if let Some(target) = targets.get(stem) {
             // Loaders of modules look below the distribution's directory only.
-            let beside = if name.contains('/') { &directory.loader } else { folder };
+            let beside = if name.contains('/') { directory.loader } else { folder };
             mounts.add(root, target, beside.join(name), Access::Read);
         }
     }

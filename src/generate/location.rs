@@ -82,7 +82,7 @@ impl Location {
         for mark in self::marks(marks, version) {
             let mut found = probed(&self.root, narrow, *versions, &mark)?;
             // Where a distribution has no lib64, a directory of this name has the 64-bit ones.
-            found.retain(|directory| !self.directories.iter().any(|wide| wide.id == directory.id));
+            found.retain(|directory| !self.directories.iter().any(|wide| wide.state.id == directory.state.id));
             if !found.is_empty() {
                 return Ok(found);
             }

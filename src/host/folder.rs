@@ -33,11 +33,16 @@ impl Names {
                 if names.entries.len() == most {
                     return Err(Errno::EFBIG);
                 }
-                names.text.push_str(name);
-                names.entries.push((names.text.len(), is_link));
+                names.push(name, is_link);
             }
         }
         Ok(names)
+    }
+
+    /// Adds a name.
+    pub(super) fn push(&mut self, name: &str, is_link: bool) {
+        self.text.push_str(name);
+        self.entries.push((self.text.len(), is_link));
     }
 
     /// Each name, and whether it is a symbolic link.

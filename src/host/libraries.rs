@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::Host;
+use super::memory::State;
 use crate::error::Result;
 use crate::ldcache::Cache;
 
@@ -36,13 +37,13 @@ pub struct Directory {
     pub path: PathBuf,
     /// The same without links, where the host is seen from a root of its own.
     pub real: PathBuf,
-    /// Device and inode, by which two names of one directory are told.
-    pub id: (u64, u64),
+    /// What it was like when it was found.
+    pub state: State,
     /// The distribution's own directory, below which loaders look for modules. The same where the driver is installed in it.
     pub loader: PathBuf,
 }
 
-/// Those of `directories` that hold `mark`, each once.
+/// The first of `directories` that holds `mark`.
 pub fn holding<'d>(
     host: &Host,
     directories: impl IntoIterator<Item = &'d Path>,
@@ -52,6 +53,7 @@ pub fn holding<'d>(
     for directory in directories {
         if host.find(&directory.join(&mark.file))?.is_some() {
             found.add(host, directory, directory)?;
+            break;
         }
     }
     Ok(found.directories)
@@ -113,15 +115,6 @@ pub fn others(host: &Host, directories: &[&str], mark: &Mark) -> Result<Vec<Path
     Ok(others.into_iter().collect())
 }
 
-impl Directory {
-    /// A subdirectory of it, there or not.
-    #[must_use]
-    pub fn inside(&self, name: &str) -> Self {
-        let (path, real) = (self.path.join(name), self.real.join(name));
-        Directory { path, real, id: self.id, loader: self.loader.clone() }
-    }
-}
-
 /// Directories that were found, each once however many names it has.
 #[derive(Default)]
 struct Found {
@@ -131,9 +124,9 @@ struct Found {
 impl Found {
     fn add(&mut self, host: &Host, path: &Path, loader: &Path) -> Result<()> {
         let Some(at) = host.find(path)? else { return Ok(()) };
-        let id = (at.stat.st_dev, at.stat.st_ino);
-        if !self.directories.iter().any(|known| known.id == id) {
-            self.directories.push(Directory { path: path.to_owned(), real: at.path, id, loader: loader.to_owned() });
+        let state = State::of(&at.stat);
+        if !self.directories.iter().any(|known| known.state.id == state.id) {
+            self.directories.push(Directory { path: path.to_owned(), real: at.path, state, loader: loader.to_owned() });
         }
         Ok(())
     }
@@ -176,13 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_counts_once_whatever_it_is_called() {
+    fn the_first_directory_that_holds_the_driver_is_taken() {
         let root = tempfile::tempdir().unwrap();
-        put(&root, "usr/lib64/libx.so.7", b"");
-        link(&root, "usr/lib64", "lib64");
+        put(&root, "usr/lib64/libx.so.6", b"");
+        put(&root, "usr/lib/libx.so.7", b"");
+        link(&root, "usr/lib", "lib");
         let host = Host::open(root.path()).unwrap();
-        let found = holding(&host, ["/usr/lib64", "/lib64"].map(Path::new), &mark("7")).unwrap();
-        assert_eq!(paths(&found), [("/usr/lib64", "/usr/lib64")]);
+        let found = holding(&host, ["/usr/lib64", "/usr/lib", "/lib"].map(Path::new), &mark("7")).unwrap();
+        assert_eq!(paths(&found), [("/usr/lib", "/usr/lib")]);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 pub mod drm;
 pub mod folder;
 pub mod libraries;
+pub mod memory;
 pub mod node;
 pub mod numbers;
 pub mod pattern;
@@ -20,6 +21,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2};
@@ -28,6 +30,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, lstat, stat};
 use crate::error::{Error, Result};
 
 use folder::Names;
+use memory::{Key, Memory, State};
 
 /// The most that is read of one file. What the kernel and `ldconfig` write is far below it.
 const LARGEST: usize = 8 << 20;
@@ -41,6 +44,8 @@ pub struct Host {
     name: PathBuf,
     /// What links are kept below; `None` where the root is `/`, out of which nothing leads.
     handle: Option<OwnedFd>,
+    /// What earlier starts read, where it is used.
+    memory: Option<Memory>,
 }
 
 /// What a path leads to, links followed.
@@ -57,12 +62,19 @@ impl Host {
     pub fn open(root: &Path) -> Result<Self> {
         let name = PathBuf::from("/");
         if root == name {
-            return Ok(Host { root: root.to_owned(), name, handle: None });
+            return Ok(Host { root: root.to_owned(), name, handle: None, memory: None });
         }
         let failed = |cause: Errno| Error::io("open the host's root", root, cause.into());
         let handle = nix::fcntl::open(root, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
         let handle = handle.map_err(failed)?;
-        Ok(Host { root: real_path(&handle).map_err(failed)?, name, handle: Some(handle) })
+        Ok(Host { root: real_path(&handle).map_err(failed)?, name, handle: Some(handle), memory: None })
+    }
+
+    /// The same machine, of which large directories are remembered in its `/run`, where this process is root.
+    #[must_use]
+    pub fn remembering(mut self) -> Self {
+        self.memory = Memory::at(&self.real(Path::new("/run")));
+        self
     }
 
     /// The part of the machine that has its own root at `folder`.
@@ -70,14 +82,15 @@ impl Host {
         if folder == Path::new("/") {
             let handle = self.handle.as_ref().map(OwnedFd::try_clone).transpose();
             let handle = handle.map_err(|cause| Error::io("open", folder, cause))?;
-            return Ok(Some(Host { root: self.root.clone(), name: self.name.clone(), handle }));
+            let (root, name, memory) = (self.root.clone(), self.name.clone(), self.memory.clone());
+            return Ok(Some(Host { root, name, handle, memory }));
         }
         let opened = answer(self.open_at(folder, OFlag::O_PATH | OFlag::O_DIRECTORY));
         let opened = opened.and_then(|handle| handle.map(|handle| Ok((real_path(&handle)?, handle))).transpose());
         let Some((root, handle)) = opened.map_err(|cause| self.failed("open", folder, cause))? else { return Ok(None) };
         let inside = root.strip_prefix(&self.root).unwrap_or(&root);
         let name = self.name.join(inside);
-        Ok(Some(Host { root, name, handle: Some(handle) }))
+        Ok(Some(Host { root, name, handle: Some(handle), memory: self.memory.clone() }))
     }
 
     /// Where this process finds `path`.
@@ -160,6 +173,31 @@ impl Host {
         let folder = answer(self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY));
         let names = folder.and_then(|folder| folder.map(|folder| Names::read(&folder, usize::MAX, keep)).transpose());
         names.map_err(|cause| self.failed("list", path, cause))
+    }
+
+    /// As [`Host::names`], of a directory that was in this `state` a moment ago. `what` tells what `keep` wants: where an earlier
+    /// start has read the same, that is the answer.
+    pub fn names_of(
+        &self,
+        (path, state): (&Path, State),
+        what: &str,
+        keep: impl Fn(&str, bool) -> bool,
+    ) -> Result<Option<Names>> {
+        let Some((memory, key)) =
+            self.memory.as_ref().and_then(|memory| Some((memory, Key::new(&self.named(path), what, state)?)))
+        else {
+            return self.names(path, keep);
+        };
+        if let Some(names) = memory.recall(&key) {
+            return Ok(Some(names));
+        }
+        let began = SystemTime::now();
+        let names = self.names(path, keep)?;
+        let after = self.find(path)?.map(|found| State::of(&found.stat));
+        if let Some(names) = names.as_ref().filter(|_| after == Some(state)) {
+            memory.keep(&key, names, began);
+        }
+        Ok(names)
     }
 
     /// Whether this process is in the user namespace that the kernel started with: all ids map to themselves.

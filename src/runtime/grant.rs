@@ -37,7 +37,7 @@ type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 /// What `request` gets. Errors are [`crate::error::Error::Unresolvable`], a description that is out of date and cannot be
 /// made anew, and a machine that cannot be read.
 pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
-    let host = Host::open(&config.host.root)?;
+    let host = Host::open(&config.host.root)?.remembering();
     let machine = Machine { host: &host, roots: &config.host };
     let can_generate = config.inject.generate != Generate::Never;
     let describer = |kind: &Kind| vendors.by_kind(kind).filter(|vendor| can_generate && !vendor.recipes.is_empty());

@@ -40,6 +40,7 @@ mod layouts;
 mod limits;
 mod load;
 mod manual;
+mod memory;
 mod node;
 mod packages;
 mod passthrough;
