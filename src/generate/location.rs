@@ -8,6 +8,7 @@ use crate::elf;
 use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
 use crate::host::libraries::{self, Directory, Mark};
+use crate::trust::Reader;
 use crate::vendor::recipe::{Layout, Layouts, Libraries};
 
 /// A place where the driver is installed.
@@ -42,7 +43,10 @@ impl Location {
             // A root is opened when its turn comes: most hosts have the driver in the first layout.
             for (place, (layout, root)) in rows(layouts, driver_root).enumerate() {
                 if number == 0 {
-                    candidates.push(Candidate { layout, root: host.below(root)? });
+                    let is_known = driver_root.as_os_str().is_empty();
+                    let is_used = !is_known || is_roots(host, root)?;
+                    let root = if is_used { host.below(root)? } else { None };
+                    candidates.push(Candidate { layout, root });
                 }
                 let Some(root) = candidates.get(place).and_then(|candidate| candidate.root.as_ref()) else { continue };
                 let directories = wide(root, layout, mark)?;
@@ -106,6 +110,23 @@ fn rows<'a>(layouts: &'static Layouts, driver_root: &'a Path) -> impl Iterator<I
     let known = layouts.known.iter().filter(move |layout| !is_configured || !has_own_root(layout));
     let root = move |layout: &'static Layout| if is_configured { driver_root } else { Path::new(layout.root) };
     configured.chain(known).map(move |layout| (layout, root(layout)))
+}
+
+/// Whether nobody but root can put something else at `root`, which no configuration has named: on a host that is not of GKE,
+/// `/home/kubernetes` is some user's. What is not there is nobody's.
+fn is_roots(host: &Host, root: &Path) -> Result<bool> {
+    // Where the last one is absent, nothing is used.
+    if root == Path::new("/") || host.find(root)?.is_none() {
+        return Ok(true);
+    }
+    for directory in root.ancestors() {
+        let Some(found) = host.find(directory)? else { return Ok(true) };
+        if let Some(why) = Reader::current().distrusts(directory, &found.stat) {
+            log::warn!("no driver is looked for below {}: {why}", Escaped::path(root));
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The libraries by which directories are known.

@@ -18,7 +18,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),
-    ("generate", &["error", "config", "cdi", "elf", "ldcache", "host", "vendor"]),
+    ("generate", &["error", "trust", "config", "cdi", "elf", "ldcache", "host", "vendor"]),
     ("rootfs", &["error", "cdi", "elf", "ldcache", "oci", "host", "vendor"]),
     ("devfs", &["error", "cdi", "host"]),
     ("hook", &["error", "oci", "host", "vendor", "rootfs"]),

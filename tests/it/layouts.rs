@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::hosts::{configure, put, start};
+use crate::scratch::skip;
 
 const VERSION: &str = "550.163.01";
 
@@ -388,5 +389,20 @@ fn a_driver_that_was_updated_under_the_loaded_one_is_named() {
         ["version 550.163.01 of the nvidia driver is loaded", &text(&format!("but /{newer} is")), "restart the host"]
     {
         assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn a_layout_in_a_directory_of_another_user_is_not_used() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("a layout of another user", "needs root");
+    }
+    for directory in ["home/kubernetes", "home/kubernetes/bin", "home/kubernetes/bin/nvidia"] {
+        let host = loaded(VERSION);
+        add(host.path(), &["home/kubernetes/bin/nvidia/lib64/libcuda.so.V"], &[]);
+        assert!(mounted(host.path()).is_ok(), "{directory}");
+        std::os::unix::fs::chown(host.path().join(directory), Some(1000), None).unwrap();
+        let error = mounted(host.path()).unwrap_err();
+        assert!(error.contains("is in no library folder below /"), "{directory}: {error}");
     }
 }
