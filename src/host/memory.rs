@@ -108,15 +108,16 @@ impl Memory {
     fn read(&self, key: &Key) -> io::Result<Option<Names>> {
         let mut options = OpenOptions::new();
         let options = options.read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY);
-        let file = options.open(self.0.join(&key.file))?;
+        let mut file = options.open(self.0.join(&key.file))?;
         let found = file.metadata()?;
         // Only root writes records; what others could have written is not trusted.
         if !found.is_file() || found.uid() != 0 || found.mode() & 0o022 != 0 || found.len() > LARGEST {
             return Err(io::Error::other("it is not root's own file"));
         }
-        let mut text = String::new();
-        file.take(LARGEST).read_to_string(&mut text)?;
-        Ok(parsed(&text, &key.header))
+        // A record is never written in place, so its size is all of it.
+        let mut bytes = vec![0; usize::try_from(found.len()).unwrap_or_default()];
+        file.read_exact(&mut bytes)?;
+        Ok(std::str::from_utf8(&bytes).ok().and_then(|text| parsed(text, &key.header)))
     }
 
     fn write(&self, key: &Key, names: &Names) -> io::Result<()> {
