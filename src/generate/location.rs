@@ -83,8 +83,11 @@ impl Location {
     /// The directories of its 32-bit libraries.
     pub(super) fn narrow(&self, marks: &[(&str, &str)], version: &str) -> Result<Vec<Directory>> {
         let Some(Layout { narrow, versions, .. }) = self.layout else { return Ok(Vec::new()) };
+        // A distribution that gives the driver directories of its own does so for both kinds of libraries.
+        let is_split = self.directories.iter().any(|directory| directory.path != directory.loader);
+        let versions = versions.filter(|_| is_split);
         for mark in self::marks(marks, version) {
-            let mut found = probed(&self.root, narrow, *versions, &mark)?;
+            let mut found = probed(&self.root, narrow, versions, &mark)?;
             // Where a distribution has no lib64, a directory of this name has the 64-bit ones.
             found.retain(|directory| !self.directories.iter().any(|wide| wide.state.id == directory.state.id));
             if !found.is_empty() {
