@@ -116,8 +116,8 @@ impl Installed {
         Ok(listed)
     }
 
-    /// Adds the file, or the files where `name` ends in a pattern, of the first directory that has it. One that cannot be read
-    /// is left out: what images do not need, no start may fail for.
+    /// Adds the file, or the files where `name` ends in a pattern, of the first directory that has it. A link in a circle
+    /// is left out: half a driver is no reason to start no container.
     fn file(&self, search: &[Search], name: &str, files: &Files, mounts: &mut Mounts) -> Result<()> {
         let root = &self.location.root;
         for Search { directory, place } in search {
@@ -126,12 +126,16 @@ impl Installed {
                 let found = match root.find(&path) {
                     // A user who may not see it could not mount it either.
                     Err(error) if error.is_denied() => continue,
-                    Err(error) => {
-                        log::warn!(
-                            "{error}: containers start without this file of the driver; install the driver again"
-                        );
-                        continue;
-                    }
+                    // A link in a circle is the only thing that is neither there nor absent, and that no reading would change.
+                    Err(error) => match root.target(&path)? {
+                        Some(_) => return Err(error),
+                        None => {
+                            log::warn!(
+                                "{error}: containers start without this file of the driver; install the driver again"
+                            );
+                            continue;
+                        }
+                    },
                     Ok(found) => found,
                 };
                 let Some(found) = found.filter(|found| files.access.is_for(found)) else { continue };
