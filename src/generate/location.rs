@@ -118,8 +118,15 @@ fn rows<'a>(layouts: &'static Layouts, driver_root: &'a Path) -> impl Iterator<I
 /// Whether nobody but root can put something else at `root`, which no configuration has named: on a host that is not of GKE,
 /// `/home/kubernetes` is some user's. What is not there is nobody's.
 fn is_roots(host: &Host, root: &Path) -> Result<bool> {
-    // Where the last one is absent, nothing is used.
-    if root == Path::new("/") || host.find(root)?.is_none() {
+    if root == Path::new("/") {
+        return Ok(true);
+    }
+    let is_absent = match host.find(root) {
+        // The user of a rootless engine cannot mount what is kept from them.
+        Err(error) if error.is_denied() => return Ok(false),
+        found => found?.is_none(),
+    };
+    if is_absent {
         return Ok(true);
     }
     for directory in root.ancestors() {

@@ -51,7 +51,7 @@ pub fn holding<'d>(
 ) -> Result<Vec<Directory>> {
     let mut found = Found::default();
     for directory in directories {
-        if host.find(&directory.join(&mark.file))?.is_some() {
+        if visible(host.find(&directory.join(&mark.file)))?.is_some() {
             found.add(host, directory, directory)?;
             break;
         }
@@ -64,7 +64,7 @@ pub fn holding<'d>(
 pub fn split(host: &Host, directories: &[&str], versions: &str, mark: &Mark) -> Result<Vec<Directory>> {
     let mut found = Found::default();
     for directory in directories.iter().map(Path::new) {
-        let target = host.target(&directory.join(&mark.link))?.map(|target| target.path);
+        let target = visible(host.target(&directory.join(&mark.link)))?.map(|target| target.path);
         if let Some(own) = target.filter(|path| path.file_name() == Some(OsStr::new(&mark.file))) {
             found.add(host, own.parent().unwrap_or(&own), directory)?;
             found.add(host, directory, directory)?;
@@ -113,6 +113,14 @@ pub fn others(host: &Host, directories: &[&str], mark: &Mark) -> Result<Vec<Path
         others.extend(target.filter(|path| path.file_name() != Some(OsStr::new(&mark.file))));
     }
     Ok(others.into_iter().collect())
+}
+
+/// What is kept from this user is nothing that could be mounted for a container of theirs.
+fn visible(found: Result<Option<super::Found>>) -> Result<Option<super::Found>> {
+    match found {
+        Err(error) if error.is_denied() => Ok(None),
+        found => found,
+    }
 }
 
 /// Directories that were found, each once however many names it has.

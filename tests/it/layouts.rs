@@ -406,3 +406,30 @@ fn a_layout_in_a_directory_of_another_user_is_not_used() {
         assert!(error.contains("is in no library folder below /"), "{directory}: {error}");
     }
 }
+
+#[test]
+fn a_user_is_not_stopped_by_directories_of_layouts_that_are_kept_from_them() {
+    use std::os::unix::fs::PermissionsExt;
+    if nix::unistd::geteuid().is_root() {
+        let host = loaded(VERSION);
+        add(
+            host.path(),
+            &["home/kubernetes/bin/nvidia/lib64/x", "usr/local/nvidia/lib64/x", "run/opengl-driver/lib/libcuda.so.V"],
+            &[],
+        );
+        for closed in ["home/kubernetes", "usr/local/nvidia"] {
+            fs::set_permissions(host.path().join(closed), fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        fs::set_permissions(host.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_gpu-ctk"));
+        command.env("GPU_RUNC_CONFIG", host.path().join("gpu-runc.toml")).current_dir("/");
+        std::os::unix::process::CommandExt::uid(&mut command, 1000);
+        let Ok(output) = command.args(["cdi", "generate", "--dry-run", "--format", "yaml"]).output() else {
+            return skip("layouts kept from a user", "another user cannot start the program (optional)");
+        };
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("/run/opengl-driver/lib/libcuda.so"), "{}", String::from_utf8_lossy(&output.stderr));
+    } else {
+        skip("layouts kept from a user", "needs root, to become another");
+    }
+}
