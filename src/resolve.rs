@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::cdi::registry::FileId;
+use crate::cdi::registry::{FileId, NamedDevice};
 use crate::cdi::{ContainerEdits, Kind, Lookup, Part, QualifiedName, Registry};
 use crate::error::{Error, Escaped, nearest};
 use crate::request::{Request, Selection, Source, Want};
@@ -118,9 +118,8 @@ pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed], ve
             absent.filter_map(|kind| Some((vendors.by_kind(kind)?, kind.clone()))).find(can_be_tried)
         }
         Want::Devices { vendors, selection, .. } => {
-            let is_described = |vendor: &Vendor| {
-                kinds(vendor).any(|kind| of_kind(&kind, vendor, selection, &registry.names(&kind)).is_ok())
-            };
+            let is_described =
+                |vendor: &Vendor| kinds(vendor).any(|kind| of_kind(&kind, vendor, selection, registry).is_ok());
             let undescribed = vendors.iter().take_while(|vendor| !is_described(vendor));
             undescribed.filter_map(|vendor| Some((*vendor, kinds(vendor).next()?))).find(can_be_tried)
         }
@@ -220,14 +219,14 @@ fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
     };
     let mut failure: Option<(bool, Kind, Vec<Cow<'_, str>>)> = None;
     for (vendor, kind) in vendors.iter().flat_map(|vendor| kinds(vendor).map(move |kind| (vendor, kind))) {
-        let names = registry.names(&kind);
-        match of_kind(&kind, vendor, selection, &names) {
+        match of_kind(&kind, vendor, selection, registry) {
             Ok(_) if answered.contains(vendor) => return Ok(Choice::Devices(Vec::new())),
             Ok(choice) => return Ok(choice),
             // The error is about the first vendor that is on this machine at all, else about the first.
             Err(missing) => {
-                if failure.as_ref().is_none_or(|(is_present, ..)| !is_present && !names.is_empty()) {
-                    failure = Some((!names.is_empty(), kind, missing));
+                let is_present = !registry.names(&kind).is_empty();
+                if failure.as_ref().is_none_or(|(is_other_present, ..)| !is_other_present && is_present) {
+                    failure = Some((is_present, kind, missing));
                 }
             }
         }
@@ -244,16 +243,15 @@ fn kinds(vendor: &Vendor) -> impl Iterator<Item = Kind> + use<> {
     vendor.kinds.iter().filter_map(|kind| kind.parse().ok())
 }
 
-/// What `selection` comes to among the `names` of `kind`. The error holds the devices that are not among them: every kind that a
-/// vendor may have is tried in every start, so their names are put together only for the one that is told.
+/// The devices of `kind` that `selection` selects. The error holds the devices that `registry` does not have.
 fn of_kind<'s>(
     kind: &Kind,
     vendor: &Vendor,
     selection: &'s Selection,
-    names: &[&'s str],
+    registry: &Registry,
 ) -> Result<Choice, Vec<Cow<'s, str>>> {
+    let names: BTreeSet<&str> = registry.names(kind).into_iter().collect();
     let named = |devices: &mut dyn Iterator<Item = Cow<'s, str>>| -> Result<Choice, Vec<Cow<'s, str>>> {
-        let names: BTreeSet<&str> = names.iter().copied().collect();
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for device in devices {
             match names.contains(&*device).then(|| kind.device(&device)) {
@@ -263,17 +261,22 @@ fn of_kind<'s>(
         }
         if missing.is_empty() { Ok(Choice::Devices(found)) } else { Err(missing) }
     };
-    let single = || names.iter().filter(|name| **name != "all" && **name != "none").map(|name| Cow::Borrowed(*name));
+    let each = |devices: &[NamedDevice<'_>]| -> Result<Choice, Vec<Cow<'s, str>>> {
+        Ok(Choice::Devices(devices.iter().filter_map(|device| kind.device(device.name()).ok()).collect()))
+    };
     match selection {
         Selection::Ids(ids) => named(&mut ids.iter().map(|id| (vendor.canonical)(id))),
-        Selection::All if names.contains(&"all") || single().next().is_none() => named(&mut ["all".into()].into_iter()),
-        Selection::All => named(&mut single()),
-        // Indices where there are any, because other names of the same devices stand beside them.
-        Selection::Count(count) if names.contains(&"0") || single().count() < *count => {
-            named(&mut (0..*count).map(|index| index.to_string().into()))
+        Selection::All if names.contains("all") => named(&mut ["all".into()].into_iter()),
+        Selection::All => match registry.devices(kind).as_slice() {
+            [] => named(&mut ["all".into()].into_iter()),
+            devices => each(devices),
+        },
+        Selection::Count(count) => {
+            let devices = registry.countable(kind);
+            let missing = (devices.len()..*count).map(|index| index.to_string().into()).collect::<Vec<_>>();
+            if missing.is_empty() { each(devices.get(..*count).unwrap_or(&devices)) } else { Err(missing) }
         }
-        Selection::Count(count) => named(&mut single().take(*count)),
-        Selection::DriverOnly if names.contains(&"none") => named(&mut ["none".into()].into_iter()),
+        Selection::DriverOnly if names.contains("none") => named(&mut ["none".into()].into_iter()),
         Selection::DriverOnly if names.is_empty() => Err(Vec::new()),
         Selection::DriverOnly => Ok(Choice::DriverOnly(kind.clone())),
     }

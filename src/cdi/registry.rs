@@ -3,6 +3,10 @@
 //! A value that does not change by looking things up. Reading never fails as a whole: what cannot be used is a [`Problem`], and
 //! everything else can still be found. Source: CDI pkg/cdi, cache and spec-dirs.
 
+mod devices;
+
+pub use devices::NamedDevice;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;

@@ -56,7 +56,7 @@ pub struct Device {
 }
 
 /// What is to be changed in a container so that it can use a device.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerEdits {
     /// `NAME=value` entries.
@@ -90,18 +90,20 @@ impl ContainerEdits {
 
     /// Adds `other` after what is here: lists are concatenated, a later `intelRdt` replaces an earlier one as a whole.
     pub fn append(&mut self, other: Self) {
-        self.env.extend(other.env);
-        self.device_nodes.extend(other.device_nodes);
-        self.net_devices.extend(other.net_devices);
-        self.hooks.extend(other.hooks);
-        self.mounts.extend(other.mounts);
-        self.intel_rdt = other.intel_rdt.or(self.intel_rdt.take());
-        self.additional_gids.extend(other.additional_gids);
+        // Destructured, so that the compiler reports a new field that is not appended.
+        let ContainerEdits { env, device_nodes, net_devices, hooks, mounts, intel_rdt, additional_gids } = other;
+        self.env.extend(env);
+        self.device_nodes.extend(device_nodes);
+        self.net_devices.extend(net_devices);
+        self.hooks.extend(hooks);
+        self.mounts.extend(mounts);
+        self.intel_rdt = intel_rdt.or(self.intel_rdt.take());
+        self.additional_gids.extend(additional_gids);
     }
 }
 
 /// A device node in the container.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct DeviceNode {
     /// Its path in the container.
@@ -145,7 +147,7 @@ impl DeviceNode {
 }
 
 /// A mount into the container.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Mount {
     /// What is mounted.
@@ -161,7 +163,7 @@ pub struct Mount {
 }
 
 /// An OCI lifecycle hook.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Hook {
     /// Which list it goes to: `prestart`, `createRuntime`, `createContainer`, `startContainer`, `poststart`, `poststop`.
@@ -194,7 +196,7 @@ impl Hook {
 }
 
 /// A host network interface and its name in the container.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NetDevice {
     /// Its name on the host.
@@ -204,7 +206,7 @@ pub struct NetDevice {
 }
 
 /// Intel resource director technology: a class of service.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IntelRdt {
     /// The class.

@@ -63,15 +63,16 @@ pub(super) fn device_edits(index: usize, device: &Device) -> Vec<String> {
 }
 
 fn check_edits(edits: &ContainerEdits) -> Vec<String> {
-    let mut problems = each("env", &edits.env, |entry| check_env(entry));
-    problems.extend(each("deviceNodes", &edits.device_nodes, check_node));
-    problems.extend(each("hooks", &edits.hooks, check_hook));
-    problems.extend(each("mounts", &edits.mounts, check_mount));
-    problems
-        .extend(below("intelRdt", edits.intel_rdt.as_ref().and_then(|rdt| check_rdt(rdt).err()).into_iter().collect()));
-    problems.extend(each("netDevices", &edits.net_devices, check_net_device));
-    problems.extend(duplicate(&edits.net_devices, "HostInterfaceName", |net| (&net.host_interface_name, &net.name)));
-    problems.extend(duplicate(&edits.net_devices, "Name", |net| (&net.name, &net.host_interface_name)));
+    // Destructured, so that the compiler reports a new field that nothing checks. The reference library checks no groups.
+    let ContainerEdits { env, device_nodes, net_devices, hooks, mounts, intel_rdt, additional_gids: _ } = edits;
+    let mut problems = each("env", env, |entry| check_env(entry));
+    problems.extend(each("deviceNodes", device_nodes, check_node));
+    problems.extend(each("hooks", hooks, check_hook));
+    problems.extend(each("mounts", mounts, check_mount));
+    problems.extend(below("intelRdt", intel_rdt.as_ref().and_then(|rdt| check_rdt(rdt).err()).into_iter().collect()));
+    problems.extend(each("netDevices", net_devices, check_net_device));
+    problems.extend(duplicate(net_devices, "HostInterfaceName", |net| (&net.host_interface_name, &net.name)));
+    problems.extend(duplicate(net_devices, "Name", |net| (&net.name, &net.host_interface_name)));
     problems
 }
 

@@ -85,22 +85,24 @@ impl Need {
 
     /// What edits need.
     pub(super) fn of_edits(edits: &ContainerEdits) -> Self {
-        let rdt = edits.intel_rdt.as_ref();
+        // Destructured, so that the compiler reports a new field whose version is not considered.
+        let ContainerEdits { env: _, device_nodes, net_devices, hooks: _, mounts, intel_rdt, additional_gids } = edits;
+        let rdt = intel_rdt.as_ref();
         let newest = if rdt.is_some_and(|rdt| rdt.schemata.is_some()) {
             Some("intelRdt has schemata")
         } else if rdt.is_some_and(|rdt| rdt.enable_monitoring) {
             Some("intelRdt has enableMonitoring")
         } else {
-            (!edits.net_devices.is_empty()).then_some("there are netDevices")
+            (!net_devices.is_empty()).then_some("there are netDevices")
         };
         if let Some(because) = newest {
             return Need { version: Version::HIGHEST, because };
         }
         Self::first([
             (rdt.is_some(), 7, "there is an intelRdt"),
-            (!edits.additional_gids.is_empty(), 7, "there are additionalGids"),
-            (edits.device_nodes.iter().any(|node| !node.host_path.is_empty()), 5, "a device node has a hostPath"),
-            (edits.mounts.iter().any(|mount| !mount.mount_type.is_empty()), 4, "a mount has a type"),
+            (!additional_gids.is_empty(), 7, "there are additionalGids"),
+            (device_nodes.iter().any(|node| !node.host_path.is_empty()), 5, "a device node has a hostPath"),
+            (mounts.iter().any(|mount| !mount.mount_type.is_empty()), 4, "a mount has a type"),
         ])
     }
 

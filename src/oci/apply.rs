@@ -43,34 +43,43 @@ impl Spec<'_> {
     }
 
     fn patch(&self, changes: &Changes<'_>) -> std::result::Result<Patch, String> {
-        let edits = changes.edits;
+        // Destructured, so that the compiler reports a new field that nothing applies.
+        let ContainerEdits {
+            env: variables,
+            device_nodes,
+            net_devices,
+            hooks: _,
+            mounts: added,
+            intel_rdt,
+            additional_gids: gids,
+        } = changes.edits;
         let mut patch = Patch::nothing();
         let mut set = |path: &[&str], change: Option<String>| {
             if let Some(text) = change {
                 patch.set(path, text);
             }
         };
-        set(&["process", "env"], env(self.array(&["process", "env"])?, &edits.env));
-        let nodes = last_of_each(&edits.device_nodes, |node| &node.path);
+        set(&["process", "env"], env(self.array(&["process", "env"])?, variables));
+        let nodes = last_of_each(device_nodes, |node| &node.path);
         let user = if nodes.is_empty() { Owner::default() } else { self.user()? };
         set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes, user));
         let rules = &["linux", "resources", "devices"];
         set(rules, device_rules(self.array(rules)?, &nodes));
-        for device in &edits.net_devices {
+        for device in net_devices {
             let path = ["linux", "netDevices", device.host_interface_name.as_str()];
             set(&path, unless_equal(self.get(&path), entries::net_device(device)?));
         }
-        set(&["mounts"], mounts(self.array(&["mounts"])?, &edits.mounts, changes.idmap && self.has_user_namespace()));
+        set(&["mounts"], mounts(self.array(&["mounts"])?, added, changes.idmap && self.has_user_namespace()));
         for stage in STAGES {
             let path = ["hooks", stage];
             set(&path, hooks(&self.array(&path)?, stage, changes)?);
         }
-        if let Some(rdt) = &edits.intel_rdt {
+        if let Some(rdt) = intel_rdt {
             let path = ["linux", "intelRdt"];
             set(&path, unless_equal(self.get(&path), entries::intel_rdt(rdt)?));
         }
-        let gids = &["process", "user", "additionalGids"];
-        set(gids, additional_gids(self.array(gids)?, &edits.additional_gids));
+        let groups = &["process", "user", "additionalGids"];
+        set(groups, self::additional_gids(self.array(groups)?, gids));
         Ok(patch)
     }
 

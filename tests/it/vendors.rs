@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -336,5 +337,44 @@ fn every_row_with_a_recipe_has_a_machine_that_shows_it() {
         let has_recipe = !vendor.recipes.is_empty();
         let is_shown = described.contains(&format!("kind: {}\n", vendor.kinds[0]));
         assert_eq!(has_recipe, is_shown, "{}", vendor.name);
+    }
+}
+
+fn requesting(gpus: &str) -> Value {
+    json!({"ociVersion": "1.2.0", "process": {"user": {"uid": 0, "gid": 0}}, "linux": {}, "annotations": {"gpu-runc/gpus": gpus}})
+}
+
+#[test]
+fn a_count_counts_devices_whatever_their_names() {
+    const NPU: &str = "[[vendor]]\nname = \"acme\"\nkind = \"acme.com/npu\"\ndevices = \"/dev/npu*\"\n";
+    for (host, more, gpus, expected) in [
+        (
+            "nvidia-a100-mig-2",
+            "",
+            "5",
+            "nvidia-caps/nvidia-cap12 nvidia-caps/nvidia-cap13 nvidia-caps/nvidia-cap21 nvidia-caps/nvidia-cap22 nvidia-caps/nvidia-cap23 nvidia-caps/nvidia-cap93 nvidia-caps/nvidia-cap94 nvidia0 nvidia1",
+        ),
+        ("nvidia-a100-mig-2", "", "6", "unresolvable CDI devices nvidia.com/gpu=5"),
+        ("none", NPU, "driver=acme,count=2", "npu0 npu2"),
+        ("none", NPU, "driver=acme,count=4", "unresolvable CDI devices acme.com/npu=3"),
+        ("amd-mi300x-cpx-4", "", "1", "dri/card0 dri/card1 dri/renderD128 dri/renderD129 kfd"),
+    ] {
+        let Some(machine) = machine(&[host], more) else { return };
+        for device in [0, 2, 3].into_iter().filter(|_| !more.is_empty()) {
+            let path = machine.path().join(format!("dev/npu{device}"));
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(0o666), makedev(240, device)).unwrap();
+        }
+        match start(machine.path(), &requesting(gpus)) {
+            Ok(container) => {
+                let found = nodes(&container);
+                let found: Vec<_> = found
+                    .split(' ')
+                    .filter(|node| !["nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset"].contains(node))
+                    .collect();
+                assert_eq!(found.join(" "), expected, "{host} {gpus}");
+            }
+            Err(error) => assert!(error.contains(expected), "{host} {gpus}: {error}"),
+        }
     }
 }
