@@ -65,10 +65,6 @@ impl Spec<'_> {
         set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes, user));
         let rules = &["linux", "resources", "devices"];
         set(rules, device_rules(self.array(rules)?, &nodes));
-        for device in net_devices {
-            let path = ["linux", "netDevices", device.host_interface_name.as_str()];
-            set(&path, unless_equal(self.get(&path), entries::net_device(device)?));
-        }
         set(&["mounts"], mounts(self.array(&["mounts"])?, added, changes.idmap && self.has_user_namespace()));
         for stage in STAGES {
             let path = ["hooks", stage];
@@ -80,6 +76,15 @@ impl Spec<'_> {
         }
         let groups = &["process", "user", "additionalGids"];
         set(groups, self::additional_gids(self.array(groups)?, gids));
+        let interfaces = &["linux", "netDevices"];
+        let there = self.get(interfaces).and_then(|raw| Object::parse(raw).ok());
+        for device in net_devices {
+            let name = device.host_interface_name.as_str();
+            let old = there.as_ref().and_then(|there| there.entry(name));
+            if let Some(text) = unless_equal(old, entries::net_device(device)?) {
+                patch.set_entry(interfaces, name, text);
+            }
+        }
         Ok(patch)
     }
 

@@ -74,6 +74,18 @@ impl<'a> Object<'a> {
             (_, Some(second)) => Some(format!("members \"{name}\" and \"{second}\" differ only in letter case")),
         }
     }
+
+    /// The value of the map key `name`: the last one of exactly that name. `null` is absent.
+    pub fn entry(&self, name: &str) -> Option<&'a str> {
+        let found = self.0.iter().rfind(|member| member.key == name)?;
+        Some(found.value.get()).filter(|value| *value != "null")
+    }
+
+    /// Why the map key `name` cannot be edited: it is there more than once.
+    fn repetition(&self, name: &str) -> Option<String> {
+        let count = self.0.iter().filter(|member| member.key == name).count();
+        (count > 1).then(|| format!("key \"{name}\" is there more than once"))
+    }
 }
 
 impl<'de> Deserialize<'de> for Object<'de> {
@@ -172,6 +184,8 @@ pub enum Patch {
     Value(String),
     /// The value is an object (made where absent or `null`) of which these members change; the others keep their bytes.
     Members(Vec<(String, Patch)>),
+    /// The same for a map, such as `linux.netDevices`: Go's decoder compares field names without letter case, but not keys.
+    Entries(Vec<(String, Patch)>),
 }
 
 impl Patch {
@@ -182,7 +196,7 @@ impl Patch {
 
     /// Whether it changes nothing.
     pub fn is_nothing(&self) -> bool {
-        matches!(self, Patch::Members(members) if members.is_empty())
+        matches!(self, Patch::Members(changes) | Patch::Entries(changes) if changes.is_empty())
     }
 
     /// Sets the value at `path` below this patch.
@@ -191,17 +205,38 @@ impl Patch {
             *self = Patch::Value(text);
             return;
         };
-        if let Patch::Value(_) = self {
+        if let Some(child) = self.member(first) {
+            child.set(rest, text);
+        }
+    }
+
+    /// Sets the entry `key` of the map at `path` below this patch.
+    pub fn set_entry(&mut self, path: &[&str], key: &str, text: String) {
+        if let Some((first, rest)) = path.split_first() {
+            if let Some(child) = self.member(first) {
+                child.set_entry(rest, key, text);
+            }
+            return;
+        }
+        if !matches!(self, Patch::Entries(_)) {
+            *self = Patch::Entries(Vec::new());
+        }
+        if let Patch::Entries(entries) = self {
+            entries.retain(|(other, _)| other != key);
+            entries.push((key.to_owned(), Patch::Value(text)));
+        }
+    }
+
+    /// The change to the member `name`, nothing so far if it is new.
+    fn member(&mut self, name: &str) -> Option<&mut Patch> {
+        if !matches!(self, Patch::Members(_)) {
             *self = Patch::nothing();
         }
-        if let Patch::Members(members) = self {
-            if !members.iter().any(|(name, _)| name == first) {
-                members.push(((*first).to_owned(), Patch::nothing()));
-            }
-            if let Some((_, child)) = members.iter_mut().find(|(name, _)| name == first) {
-                child.set(rest, text);
-            }
+        let Patch::Members(members) = self else { return None };
+        if !members.iter().any(|(other, _)| other == name) {
+            members.push((name.to_owned(), Patch::nothing()));
         }
+        members.iter_mut().find(|(other, _)| other == name).map(|(_, change)| change)
     }
 
     /// Writes `old` with this change to `out`. The error names the member that cannot be edited safely.
@@ -211,11 +246,15 @@ impl Patch {
                 out.push_str(text);
                 return Ok(());
             }
-            Patch::Members(changes) => changes,
+            Patch::Members(changes) | Patch::Entries(changes) => changes,
         };
         let old = old.filter(|text| *text != "null").unwrap_or("{}");
         let object = Object::parse(old).map_err(|_| "a value that has to be edited is no object".to_owned())?;
-        if let Some(why) = changes.iter().find_map(|(name, _)| object.ambiguity(name)) {
+        let ambiguity = |name: &str| match self {
+            Patch::Entries(_) => object.repetition(name),
+            _ => object.ambiguity(name),
+        };
+        if let Some(why) = changes.iter().find_map(|(name, _)| ambiguity(name)) {
             return Err(why);
         }
         let mut copied = 0;
@@ -321,6 +360,27 @@ mod tests {
             assert!(refusal.contains(why), "{old}: {refusal}");
         }
         assert!(spliced(r#"{"b":1,"b":2}"#, &[(&["a"], "3")]).is_ok(), "what is not edited may be ambiguous");
+    }
+
+    #[test]
+    fn keys_of_maps_are_not_folded() {
+        let spliced = |old: &str| {
+            let mut patch = Patch::nothing();
+            patch.set_entry(&["m"], "ib0", "1".to_owned());
+            let mut out = String::new();
+            patch.splice(Some(old), &mut out).map(|()| out)
+        };
+        for (old, expected) in [
+            (r#"{"m":{"IB0":2,"x":3}}"#, Ok(r#"{"m":{"IB0":2,"x":3,"ib0":1}}"#)),
+            (r#"{"m":{"IB0":2,"ib0":3}}"#, Ok(r#"{"m":{"IB0":2,"ib0":1}}"#)),
+            ("{}", Ok(r#"{"m":{"ib0":1}}"#)),
+            (r#"{"m":{"ib0":2,"ib0":3}}"#, Err(r#"m: key "ib0" is there more than once"#)),
+            (r#"{"M":{}}"#, Err(r#"member "M" is spelled differently from "m""#)),
+        ] {
+            assert_eq!(spliced(old), expected.map(str::to_owned).map_err(str::to_owned), "{old}");
+        }
+        let object = Object::parse(r#"{"IB0":1,"ib0":2,"ib1":null}"#).unwrap();
+        assert_eq!((object.entry("ib0"), object.entry("IB0"), object.entry("ib1")), (Some("2"), Some("1"), None));
     }
 
     #[test]
