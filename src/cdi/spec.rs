@@ -8,7 +8,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{Error, MapAccess, Visitor};
+use serde::de::{Error, IntoDeserializer, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::fault;
@@ -78,7 +78,7 @@ pub struct ContainerEdits {
     #[serde(default, deserialize_with = "optional_object", skip_serializing_if = "Option::is_none")]
     pub intel_rdt: Option<IntelRdt>,
     /// Groups of the container's process beside its own. Since 0.7.0.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "all_unquoted", skip_serializing_if = "Vec::is_empty")]
     pub additional_gids: Vec<u32>,
 }
 
@@ -115,22 +115,22 @@ pub struct DeviceNode {
     #[serde(default, rename = "type", deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub node_type: String,
     /// The device number's major half; 0 stands for the host node's numbers.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "unquoted", skip_serializing_if = "is_zero")]
     pub major: i64,
     /// The device number's minor half.
-    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "is_zero")]
+    #[serde(default, deserialize_with = "unquoted", skip_serializing_if = "is_zero")]
     pub minor: i64,
     /// Permission bits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_unquoted", skip_serializing_if = "Option::is_none")]
     pub file_mode: Option<u32>,
     /// Cgroup access: letters of `rwm`, the word `none`, or empty for `rwm`.
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "String::is_empty")]
     pub permissions: String,
     /// Owner.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_unquoted", skip_serializing_if = "Option::is_none")]
     pub uid: Option<u32>,
     /// Group.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_unquoted", skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
 }
 
@@ -177,7 +177,7 @@ pub struct Hook {
     #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub env: Vec<String>,
     /// Seconds until it is given up.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "optional_unquoted", skip_serializing_if = "Option::is_none")]
     pub timeout: Option<i64>,
 }
 
@@ -232,13 +232,80 @@ pub struct IntelRdt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub schemata: Option<Vec<String>>,
     /// Whether monitoring is on. Since 1.1.0.
-    #[serde(default, rename = "enableMonitoring", deserialize_with = "or_default", skip_serializing_if = "is_false")]
+    #[serde(default, rename = "enableMonitoring", deserialize_with = "unquoted", skip_serializing_if = "is_false")]
     pub enable_monitoring: bool,
 }
 
 /// `null` reads as the default.
 fn or_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
     Option::deserialize(from).map(Option::unwrap_or_default)
+}
+
+/// A value that is written without quotes. The YAML reader converts `"0640"` for a field that is a number, the Go library refuses
+/// it: such a spec would work with gpu-runc and with no other engine.
+struct Unquoted<T>(T);
+
+trait Scalar {
+    /// What an error says was expected.
+    const EXPECTED: &'static str;
+}
+
+impl Scalar for i64 {
+    const EXPECTED: &'static str = "a number without quotes";
+}
+
+impl Scalar for u32 {
+    const EXPECTED: &'static str = i64::EXPECTED;
+}
+
+impl Scalar for bool {
+    const EXPECTED: &'static str = "true or false without quotes";
+}
+
+impl<'de, T: Scalar + Deserialize<'de>> Deserialize<'de> for Unquoted<T> {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Value<T>(PhantomData<T>);
+
+        impl<'de, T: Scalar + Deserialize<'de>> Visitor<'de> for Value<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(T::EXPECTED)
+            }
+
+            fn visit_bool<E: Error>(self, value: bool) -> Result<T, E> {
+                T::deserialize(value.into_deserializer())
+            }
+
+            fn visit_i64<E: Error>(self, value: i64) -> Result<T, E> {
+                T::deserialize(value.into_deserializer())
+            }
+
+            fn visit_u64<E: Error>(self, value: u64) -> Result<T, E> {
+                T::deserialize(value.into_deserializer())
+            }
+
+            fn visit_f64<E: Error>(self, value: f64) -> Result<T, E> {
+                T::deserialize(value.into_deserializer())
+            }
+        }
+        from.deserialize_any(Value(PhantomData)).map(Unquoted)
+    }
+}
+
+fn optional_unquoted<'de, D: Deserializer<'de>, T: Scalar + Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    Ok(Option::<Unquoted<T>>::deserialize(from)?.map(|Unquoted(value)| value))
+}
+
+/// `null` reads as zero, or as `false`.
+fn unquoted<'de, D: Deserializer<'de>, T: Scalar + Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    optional_unquoted(from).map(Option::unwrap_or_default)
+}
+
+/// `null` reads as the empty list.
+fn all_unquoted<'de, D: Deserializer<'de>, T: Scalar + Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
+    let list: Vec<Unquoted<T>> = or_default(from)?;
+    Ok(list.into_iter().map(|Unquoted(value)| value).collect())
 }
 
 /// What is written as an object. A derived reader would also take a list, for the members in their order.

@@ -49,6 +49,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_number_in_quotes_is_refused_as_the_go_library_does() {
+        let device = |edits: &str| {
+            read(&format!(
+                "cdiVersion: 1.1.0\nkind: acme.example/npu\ndevices:\n- name: '0'\n  containerEdits: {{{edits}}}\n"
+            ))
+        };
+        for (edits, expected) in [
+            (r#"deviceNodes: [{path: /dev/n, fileMode: "0640"}]"#, "a number without quotes"),
+            (r#"deviceNodes: [{path: /dev/n, major: "8"}]"#, "a number without quotes"),
+            ("deviceNodes: [{path: /dev/n, uid: '8'}]", "a number without quotes"),
+            ("hooks: [{hookName: poststop, path: /h, timeout: '8'}]", "a number without quotes"),
+            ("additionalGids: ['8']", "a number without quotes"),
+            ("intelRdt: {enableMonitoring: 'true'}", "true or false without quotes"),
+        ] {
+            let message = device(edits).unwrap_err().message;
+            assert!(message.contains(expected), "{edits}: {message}");
+        }
+        let read = device(
+            "deviceNodes: [{path: /dev/n, fileMode: 0640, major: 8, minor: null, uid: null}], additionalGids: null",
+        )
+        .unwrap();
+        let node = &read.devices[0].container_edits.device_nodes[0];
+        assert_eq!((node.file_mode, node.major, node.minor, node.uid), (Some(0o640), 8, 0, None));
+    }
+
+    #[test]
     fn what_is_wrong_has_its_line_and_no_word_of_the_reader() {
         const HEAD: &str = "cdiVersion: 0.5.0\nkind: acme.example/npu\n";
         for (text, line, message) in [
