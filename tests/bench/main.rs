@@ -32,6 +32,9 @@ mod hosts;
 mod installed;
 mod measure;
 mod scale;
+#[path = "../it/scratch.rs"]
+#[allow(dead_code, reason = "the tests use all of it")]
+mod scratch;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use gpu_runc::cdi;
 use serde_json::{Value, json};
 
 use crate::hosts::{self, configure, create, ctk, paths};
+use crate::scratch::{skip, this_test};
 
 const SEVERAL: &str = "several vendors' devices, which do not go into one file; choose with --vendor";
 
@@ -82,7 +83,7 @@ fn a_container_gets_its_gpu_from_a_host_without_cdi_files() {
 #[test]
 fn runc_starts_a_container_with_what_was_found() {
     let (Some(runc), Some(busybox)) = (program("runc"), program("busybox")) else {
-        return println!("SKIP a container started by runc: it needs runc and busybox");
+        return skip(&this_test(), "needs runc and busybox (apt-get install runc busybox-static)");
     };
     let Some(host) = hosts::make(&["nvidia-h100-8"]) else { return };
     configure(host.path(), "");
@@ -103,7 +104,7 @@ fn runc_starts_a_container_with_what_was_found() {
         command.arg("--root").arg(host.path().join("state")).args(["run", &name]).output().unwrap()
     };
     if !run(&runc, &[], &["true"]).status.success() {
-        return println!("SKIP a container started by runc: this machine lets it start none");
+        return skip(&this_test(), "runc cannot start a container here");
     }
     let text = fs::read_to_string(host.path().join("gpu-runc.toml")).unwrap();
     fs::write(host.path().join("gpu-runc.toml"), text.replace("\"/bin/true\"", &format!("{runc:?}"))).unwrap();

@@ -1,7 +1,7 @@
 //! Fake hosts: every folder of tests/hosts, made whole in a scratch folder.
 //!
 //! What cannot be checked in is in `dev.nodes`, one node a line: type (`c`, `p` for a fifo, `s` for a socket), major, minor,
-//! mode, user, group, path. Making them needs `CAP_MKNOD`: who has it not is told what is skipped.
+//! mode, user, group, path. Making them needs `CAP_MKNOD`: without it, the test that asked for the host is recorded as skipped.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,18 +12,20 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::scratch::{self, skip};
+
 /// Where the hosts are.
 pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/hosts")
 }
 
-/// Makes the host that is all of `names`. `None`, said out loud, where nodes cannot be made.
+/// Makes the host that is all of `names`. `None`, and a recorded skip, where device nodes cannot be made.
 pub(crate) fn make(names: &[&str]) -> Option<TempDir> {
     let scratch = tempfile::tempdir().unwrap();
     names.iter().all(|name| add(name, scratch.path())).then_some(scratch)
 }
 
-/// Adds the host `name` to `root`. False where nodes cannot be made.
+/// Adds the host `name` to `root`. False, and a recorded skip, where device nodes cannot be made.
 pub(crate) fn add(name: &str, root: &Path) -> bool {
     let from = folder().join(name);
     for entry in fs::read_dir(&from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir()) {
@@ -32,7 +34,7 @@ pub(crate) fn add(name: &str, root: &Path) -> bool {
     let nodes = fs::read_to_string(from.join("dev.nodes")).unwrap();
     let refused = nodes.lines().filter(|line| !line.starts_with('#')).find(|line| !make_node(line, root));
     if let Some(line) = refused {
-        println!("SKIP host {name}: {line}: making device nodes needs CAP_MKNOD");
+        skip(&scratch::this_test(), &format!("host {name}: {line}: making device nodes needs CAP_MKNOD"));
     }
     refused.is_none()
 }

@@ -116,6 +116,11 @@ pub(crate) fn program_on_path(name: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
 
+/// The name of the test that this thread runs.
+pub(crate) fn this_test() -> String {
+    std::thread::current().name().unwrap_or("a thread of a test").to_owned()
+}
+
 /// Says that `test` was left out and why: on stderr, and in the file that `GPU_RUNC_SKIPS` names. `(optional)` in the reason
 /// marks what no package of the distribution would change.
 pub(crate) fn skip(test: &str, reason: &str) {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::directories::{found, put};
 use super::judged;
+use crate::scratch::{skip, this_test};
 
 /// Holds a result against `expect`: the text itself, or `ERR ` and a part of the error.
 fn compare(result: &Result<String, String>, expect: &str) -> Result<(), String> {
@@ -104,8 +105,7 @@ fn written(input: &Value, expect: &Value) -> Result<(), String> {
 #[test]
 fn the_cases_of_a_file_hold() {
     let Some(path) = std::env::var_os("GPU_RUNC_CDI_CASES") else {
-        println!("SKIP: GPU_RUNC_CDI_CASES names no file of cases");
-        return;
+        return skip(&this_test(), "GPU_RUNC_CDI_CASES names no file of cases (optional)");
     };
     let cases: Vec<Value> = serde_json::from_str(&fs::read_to_string(Path::new(&path)).unwrap()).unwrap();
     let mut failures = Vec::new();
