@@ -13,8 +13,8 @@ use std::fmt::{self, Write};
 use std::io;
 use std::path::{Path, PathBuf};
 
-pub use escaped::Escaped;
 use escaped::Escaping;
+pub use escaped::{Escaped, is_unfit};
 
 /// Result of everything in this crate that can fail.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -117,7 +117,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.compose(&mut Escaping(f))?;
+        self.compose(&mut Escaping::new(f))?;
         let Error::ByHand { lines, .. } = self else { return Ok(()) };
         f.write_str(":")?;
         lines.lines().try_for_each(|line| write!(f, "\n{}", Escaped::message(&line)))

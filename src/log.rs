@@ -1,5 +1,7 @@
 //! Where diagnostics go: the system log and a file of our own, never the engine's log and never stdout or stderr.
 //!
+//! Every record is escaped here, whoever composed it: a sink never gets a raw control character.
+//!
 //! A sink that cannot be had costs nothing and stops nothing: no record is worth a container. Both are opened when there is
 //! something to say, which for most starts is never.
 
@@ -16,6 +18,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::config::{self, Level};
+use crate::error::Escaped;
 
 /// Where the system log listens.
 const SYSLOG: &str = "/dev/log";
@@ -53,7 +56,7 @@ impl Log for Sinks {
     }
 
     fn log(&self, record: &Record<'_>) {
-        let message = record.args().to_string().replace('\n', " ");
+        let message = Escaped::message(record.args()).to_string();
         if self.syslog {
             self.to_syslog(record.level(), &message);
         }

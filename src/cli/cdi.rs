@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{answer, named};
+use super::named;
+use super::output::{self, answer};
 use crate::cdi::{self, Fault, Kind, Lookup, Part, Problem, QualifiedName, Registry, Spec};
 use crate::config::{Config, Generate};
 use crate::doctor::stale;
@@ -28,16 +29,14 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
     let devices = devices(&registry);
     let problems: Vec<&Problem> = registry.problems().iter().chain(&stale).collect();
     if as_json {
-        let device =
-            |(name, path, version): &Listed<'_>| json!({"name": name.to_string(), "file": path, "cdiVersion": version});
-        let problem =
-            |problem: &Problem| json!({"file": problem.path, "line": problem.line, "message": problem.message});
+        let device = |(name, path, version): &Listed<'_>| json!({"name": name.to_string(), "file": path.to_string_lossy(), "cdiVersion": version});
+        let problem = |problem: &Problem| json!({"file": problem.path.to_string_lossy(), "line": problem.line, "message": problem.message});
         let report = json!({
             "devices": devices.iter().map(device).collect::<Vec<_>>(),
             "problems": problems.iter().map(|found| problem(found)).collect::<Vec<_>>(),
             "specDirs": config.cdi.spec_dirs,
         });
-        answer(&format!("{report:#}\n"))?;
+        output::json(&report)?;
         return Ok(ExitCode::SUCCESS);
     }
     let width = devices.iter().map(|(name, ..)| name.to_string().len()).max().unwrap_or_default();
@@ -47,7 +46,7 @@ pub(super) fn list(config: &Config, verbose: bool, as_json: bool) -> Result<Exit
     };
     answer(&format!("Found {} CDI devices\n{}", devices.len(), devices.iter().map(line).collect::<String>()))?;
     for problem in problems {
-        eprintln!("gpu-ctk: {}", Error::from(problem.clone()));
+        output::note(&Error::from(problem.clone()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,7 +70,7 @@ fn add_generated(registry: &mut Registry, machine: Machine<'_>, vendors: Vendors
         match generate::everything(vendor, &kind, machine, By::Path) {
             Ok(Some(spec)) => registry.add(spec, &format!("generated:{}", vendor.name)),
             Ok(None) => {}
-            Err(error) => eprintln!("gpu-ctk: {}: {error}", vendor.name),
+            Err(error) => output::note(&format_args!("{}: {error}", vendor.name)),
         }
     }
 }
@@ -124,11 +123,10 @@ pub(super) fn validate(config: &Config, files: &[PathBuf], json: bool) -> Result
         files.iter().map(|file| judged(file)).collect()
     };
     let is_good = verdicts.iter().all(|verdict| verdict.faults.is_empty());
-    answer(&if json {
-        format!("{:#}\n", json!(verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>()))
-    } else {
-        verdicts.iter().map(Verdict::to_text).collect()
-    })?;
+    match json {
+        true => output::json(&json!(verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>()))?,
+        false => answer(&verdicts.iter().map(Verdict::to_text).collect::<String>())?,
+    }
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -175,7 +173,7 @@ impl Verdict {
             .clone()
             .map_or((None, None, None), |(kind, devices, version)| (Some(kind), Some(devices), Some(version)));
         json!({
-            "file": self.file, "valid": self.faults.is_empty(), "kind": kind, "devices": devices, "cdiVersion": version,
+            "file": self.file.to_string_lossy(), "valid": self.faults.is_empty(), "kind": kind, "devices": devices, "cdiVersion": version,
             "faults": self.faults.iter().map(fault).collect::<Vec<_>>(), "warnings": self.warnings,
         })
     }
@@ -200,11 +198,11 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
     let request = Request { asks: vec![ask], ..Request::default() };
     let granted = grant(&request, config, Vendors::with(&config.vendor)?)?;
     for note in &granted.notes {
-        eprintln!("gpu-ctk: {note}");
+        output::note(&note);
     }
     for line in granted.work.lines() {
-        eprintln!("gpu-ctk: beside that, in the container's root: {line}");
+        output::note(&format_args!("beside that, in the container's root: {line}"));
     }
-    answer(&format!("{:#}\n", json!(granted.edits)))?;
+    output::json(&json!(granted.edits))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use nix::sys::stat::{SFlag, stat};
 
-use super::{answer, kind_at, named};
+use super::output::{self, document};
+use super::{kind_at, named};
 use crate::compose::{Document, plan};
 use crate::config::Config;
 use crate::configure::{Change, place};
@@ -61,11 +62,11 @@ impl Compose {
             None => plan.overriding()?,
         };
         for note in &plan.notes {
-            eprintln!("gpu-ctk: {note}");
+            output::note(&note);
         }
         match output {
             Some(path) => put(path, text)?,
-            None => answer(&text)?,
+            None => document(&text)?,
         }
         Ok(ExitCode::SUCCESS)
     }

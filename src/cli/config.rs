@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::answer;
+use super::output::{self, answer};
 use crate::config::{self, Config, nvidia};
 use crate::error::{Error, Escaped, Result};
 use crate::vendor::Vendors;
@@ -76,7 +76,7 @@ fn import(path: &Path) -> Result<ExitCode> {
     let text = config::read(path)?.ok_or_else(|| absent(path))?;
     let imported = nvidia::import(&text, path)?;
     for note in &imported.notes {
-        eprintln!("gpu-ctk: {note}");
+        output::note(&note);
     }
     answer(&format!("# from {}\n\n{}", Escaped::path(path), imported.config.to_text()))?;
     Ok(ExitCode::SUCCESS)

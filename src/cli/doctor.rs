@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::answer;
+use super::output::{self, document};
 use crate::config::Config;
 use crate::doctor::{self, Check, Environment, Finding, Level, Subject};
-use crate::error::Result;
+use crate::error::{Escaped, Result};
 use crate::generate::Machine;
 use crate::host::Host;
 use crate::program;
@@ -52,10 +52,10 @@ impl Doctor {
         };
         let found = doctor::examine(&subject);
         let failed = found.iter().any(|(_, finding)| finding.level == Level::Fail);
-        answer(&match self.json {
-            true => format!("{:#}\n", json!(found.iter().map(as_json).collect::<Vec<_>>())),
-            false => as_text(&found, self.verbose, is_coloured()),
-        })?;
+        match self.json {
+            true => output::json(&json!(found.iter().map(as_json).collect::<Vec<_>>()))?,
+            false => document(&as_text(&found, self.verbose, is_coloured()))?,
+        }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
 }
@@ -93,11 +93,11 @@ fn as_text(found: &[Found], is_verbose: bool, is_coloured: bool) -> String {
     for (check, Finding { level, what, why, fix }) in found {
         let word = painted(*level, is_coloured);
         // Writing to a text does not fail.
-        let _ = writeln!(text, "{word}  {:width$}  {what}", check.title);
+        let _ = writeln!(text, "{word}  {:width$}  {}", check.title, Escaped::message(what));
         let is_told = *level >= Level::Warn || is_verbose;
         let lines = [("why", Some(*why).filter(|_| is_told)), (fix_word(*level), fix.as_deref())];
         for (name, line) in lines.iter().filter_map(|(name, line)| Some((name, (*line)?))) {
-            let _ = writeln!(text, "      {:width$}    {name}: {line}", "");
+            let _ = writeln!(text, "      {:width$}    {name}: {}", "", Escaped::message(&line));
         }
     }
     let count = |level| found.iter().filter(|(_, finding)| finding.level == level).count();

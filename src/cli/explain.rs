@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 
-use super::{answer, patch};
+use super::output::{self, answer};
+use super::patch;
 use crate::config::Config;
 use crate::error::{Error, Escaped, Result};
 use crate::oci::Spec;
@@ -59,7 +60,10 @@ impl Explain {
             Ok((_, Some(after))) => unified(&text, after),
             _ => String::new(),
         };
-        answer(&if self.json { format!("{:#}\n", story.to_json(&diff)) } else { story.to_text(&diff) })?;
+        match self.json {
+            true => output::json(&story.to_json(&diff))?,
+            false => answer(&story.to_text(&diff))?,
+        }
         Ok(if story.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 
@@ -159,7 +163,7 @@ impl Story {
                 let shown = |grant: &crate::resolve::Grant| {
                     json!({
                         "devices": grant.devices.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                        "files": grant.files, "source": grant.source.to_string(),
+                        "files": grant.files.iter().map(|file| file.to_string_lossy()).collect::<Vec<_>>(), "source": grant.source.to_string(),
                     })
                 };
                 json!({

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 use nix::sys::stat::SFlag;
 
 use super::naming::{self, Naming};
-use super::{answer, identify, kind_at, vendors};
+use super::output::{self, answer, document};
+use super::{identify, kind_at, vendors};
 use crate::cdi::{Kind, Registry, Spec, write};
 use crate::config::Config;
 use crate::error::{Error, Escaped, Result};
@@ -264,12 +265,12 @@ impl Generate {
         };
         let text = if is_json { format!("{}\n", write::to_json(spec)) } else { write::to_yaml(spec) };
         match target {
-            Target::Stdout => answer(&text),
+            Target::Stdout => document(&text),
             Target::File { dir, name } if self.dry_run => {
-                eprintln!("gpu-ctk: would write {}", Escaped::path(&dir.join(name)));
-                answer(&text)
+                output::note(&format_args!("would write {}", Escaped::path(&dir.join(name))));
+                document(&text)
             }
-            Target::File { dir, name } => answer(&format!("{}\n", write::write_spec(dir, name, spec)?.display())),
+            Target::File { dir, name } => answer(&format!("{}\n", Escaped::path(&write::write_spec(dir, name, spec)?))),
         }
     }
 

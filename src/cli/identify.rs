@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
+use super::output;
 use crate::error::Escaped;
 use crate::generate::Machine;
 use crate::host::Host;
@@ -42,7 +43,7 @@ pub(super) fn parts(vendor: &Vendor, machine: Machine<'_>) -> Identified {
     match ask(rule, machine.host, PATIENCE) {
         Ok(parts) => Identified(parts),
         Err(why) => {
-            eprintln!("gpu-ctk: parts of {} devices get no names of their own: {why}", vendor.name);
+            output::note(&format_args!("parts of {} devices get no names of their own: {why}", vendor.name));
             Identified::default()
         }
     }
@@ -54,7 +55,7 @@ fn ask(rule: &Identify, host: &Host, patience: Duration) -> Result<Vec<Part>, St
         rule.programs.iter().find(present).ok_or_else(|| format!("there is no {}", rule.programs.join(" or ")))?;
     let program = host.real(Path::new(program));
     if std::io::stderr().is_terminal() {
-        eprintln!("gpu-ctk: asking {}, which may wake the devices …", Escaped::path(&*program));
+        output::note(&format_args!("asking {}, which may wake the devices …", Escaped::path(&*program)));
     }
     let mut answers = Vec::new();
     for args in rule.questions {

@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::{answer, vendors};
+use super::output::{self, answer};
+use super::vendors;
 use crate::config::Config;
 use crate::error::Result;
 use crate::generate::{self, Item, Machine};
@@ -38,15 +39,14 @@ impl List {
                 Ok(found) => items.extend(found),
                 Err(error) => {
                     is_whole = false;
-                    eprintln!("gpu-ctk: {}: {error}", vendor.name);
+                    output::note(&format_args!("{}: {error}", vendor.name));
                 }
             }
         }
-        answer(&if self.json {
-            format!("{:#}\n", json!(items.iter().map(as_json).collect::<Vec<_>>()))
-        } else {
-            table(&items, self.vendor.as_deref().unwrap_or("any vendor"))
-        })?;
+        match self.json {
+            true => output::json(&json!(items.iter().map(as_json).collect::<Vec<_>>()))?,
+            false => answer(&table(&items, self.vendor.as_deref().unwrap_or("any vendor")))?,
+        }
         Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Parses with clap, prints, and decides nothing: every answer comes from the modules that gpu-runc itself uses.
 
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "printing is what this module is for")]
-
 mod cdi;
 mod compose;
 mod config;
@@ -15,13 +13,13 @@ mod list;
 mod named;
 mod naming;
 mod node;
+mod output;
 mod patch;
 mod runtime;
 mod system;
 mod vendors;
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -126,7 +124,7 @@ pub fn main(argv: Vec<OsString>) -> ExitCode {
         Err(error) => {
             // Help and version go to stdout, errors to stderr: clap knows.
             let code = ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-            return reported(or_gone(error.print()).map(|()| code));
+            return reported(output::or_gone(error.print()).map(|()| code));
         }
     };
     reported(run(cli.command))
@@ -136,7 +134,7 @@ fn reported(done: Result<ExitCode>) -> ExitCode {
     match done {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("gpu-ctk: {error}");
+            output::failure(&error);
             ExitCode::FAILURE
         }
     }
@@ -176,27 +174,7 @@ impl SpecDirs {
     }
 }
 
-/// Tells on stdout what has been done. That it cannot be told keeps nothing from being done.
-fn print(text: &str) {
-    let _ = answer(text);
-}
-
-/// Writes what was asked for to stdout. A reader that has gone away is no error; a full disk is, lest half an answer pass for it.
-fn answer(text: &str) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    or_gone(out.write_all(text.as_bytes()).and_then(|()| out.flush()))
-}
-
 /// What is at `path`, links followed; `None` for nothing that can be looked at.
 fn kind_at(path: &Path) -> Option<SFlag> {
     stat(path).ok().map(|found| SFlag::from_bits_truncate(found.st_mode & SFlag::S_IFMT.bits()))
-}
-
-fn or_gone(written: io::Result<()>) -> Result<()> {
-    match written {
-        Err(cause) if cause.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Error::Io { doing: "write to the standard output".to_owned(), cause })
-        }
-        _ => Ok(()),
-    }
 }

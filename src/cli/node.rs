@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 
-use super::print;
+use super::output::{self, answer, print};
 use crate::configure::{Engine, detect, restart};
 use crate::error::{Error, Escaped, Result};
 use crate::node::layout::Layout;
@@ -131,7 +131,7 @@ impl NodeCommand {
                 let act = || {
                     let node = install.machine.node(Some(&install.effort))?.ok_or_else(no_engine)?;
                     let plan = node::install(&node, &build, &mut say)?;
-                    plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
+                    plan.notes.iter().for_each(|note| output::note(note));
                     told(&node, !plan.changes.is_empty(), false);
                     print(&format!("{}: installed as {}\n", build.name, Escaped::path(&node.layout.program())));
                     Ok(())
@@ -145,7 +145,7 @@ impl NodeCommand {
                         Some(node) => {
                             let longest = Duration::from_secs(uninstall.wait_for_containers);
                             let plan = node::uninstall(&node, longest, &mut say)?;
-                            plan.notes.iter().for_each(|note| eprintln!("gpu-ctk: {note}"));
+                            plan.notes.iter().for_each(|note| output::note(note));
                             told(&node, !plan.changes.is_empty(), true);
                         }
                         None if uninstall.machine.is_gone(uninstall.effort.wait)? => {}
@@ -162,7 +162,8 @@ impl NodeCommand {
                     None if gone && machine.is_gone(0)? => node::status::gone(&Layout::new(&machine.prefix))?,
                     None => return Err(no_engine()),
                 };
-                print(&if json { as_json(&status) } else { as_text(&status) });
+                // The exit status is the answer to a script, also where stdout is closed.
+                let _ = if json { output::json(&as_json(&status)) } else { answer(&as_text(&status)) };
                 let is_so = if gone { status.is_gone } else { status.is_ready() };
                 Ok(if is_so { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
@@ -269,17 +270,17 @@ fn ending(stays: bool) -> Result<Option<SigSet>> {
 fn stay(done: Result<()>, signals: Option<SigSet>) -> Result<ExitCode> {
     let Some(signals) = signals else { return done.map(|()| ExitCode::SUCCESS) };
     if let Err(error) = &done {
-        eprintln!("gpu-ctk: {error}");
+        output::note(&error);
     }
     let ended = signals.wait();
     ended.map_err(|errno| Error::Io { doing: "wait for a signal".to_owned(), cause: errno.into() })?;
     Ok(if done.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn as_json(status: &Status) -> String {
+fn as_json(status: &Status) -> serde_json::Value {
     let unknown = |known: &Known<bool>| known.as_ref().map_or_else(|why| json!(why), |known| json!(known));
     let loaded = status.is_loaded.as_ref().map_or_else(|why| json!(why), |known| json!(known));
-    let report = json!({
+    json!({
         "ready": status.is_ready(),
         "gone": status.is_gone,
         "build": status.current,
@@ -292,8 +293,7 @@ fn as_json(status: &Status) -> String {
         "labelled": status.is_labelled,
         "users": status.users,
         "unseen": status.unseen,
-    });
-    format!("{report:#}\n")
+    })
 }
 
 fn as_text(status: &Status) -> String {

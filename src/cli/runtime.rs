@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::{patch, print};
+use super::output::{self, print};
+use super::patch;
 use crate::configure::{self, Change, Engine, Plan, Runtime, detect, place, restart};
 use crate::error::{Error, Escaped, Result};
 
@@ -96,7 +97,7 @@ impl Configure {
             plan.notes.push(format!("{} is not there yet: {until}", Escaped::path(path)));
         }
         for note in &plan.notes {
-            eprintln!("gpu-ctk: {note}");
+            output::note(note);
         }
         if self.dry_run {
             print(&plan.changes.iter().map(diff).collect::<String>());

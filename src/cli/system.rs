@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use super::answer;
+use super::output::{self, answer};
 use crate::cdi::DeviceNode;
 use crate::config::Config;
 use crate::devfs::{char_links, nodes};
@@ -93,7 +93,7 @@ fn described(config: &Config, host: &Host) -> Result<(Vec<DeviceNode>, bool)> {
             Ok(None) => {}
             Err(error) => {
                 is_whole = false;
-                eprintln!("gpu-ctk: {}: {error}", vendor.name);
+                output::note(&format_args!("{}: {error}", vendor.name));
             }
         }
     }

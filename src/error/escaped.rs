@@ -12,6 +12,9 @@ const LONGEST_TEXT: usize = 120;
 /// The longest path, in characters: a path is shown whole, because it is part of commands. The kernel's PATH_MAX.
 const LONGEST_PATH: usize = 4096;
 
+/// The longest message, in characters: a request can name thousands of devices.
+const LONGEST_MESSAGE: usize = 16 << 10;
+
 /// Text that is fit for logs: control characters, characters that reorder or hide text, and invalid bytes are escaped.
 #[derive(Clone, Copy)]
 pub struct Escaped<'a>(Source<'a>);
@@ -38,7 +41,7 @@ impl<'a> Escaped<'a> {
         Escaped(Source::Text { bytes: path.as_ref().as_bytes(), is_quoted: false, longest: LONGEST_PATH })
     }
 
-    /// A whole message, whoever composed it. What is escaped in it already stays as it is.
+    /// A whole message, whoever composed it. What is escaped in it already stays as it is. It is cut at 16384 characters.
     pub fn message(message: &'a dyn fmt::Display) -> Self {
         Escaped(Source::Message(message))
     }
@@ -47,7 +50,13 @@ impl<'a> Escaped<'a> {
 impl fmt::Display for Escaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Source::Message(message) => write!(Escaping(f), "{message}"),
+            Source::Message(message) => {
+                let mut out = Escaping { f, left: LONGEST_MESSAGE };
+                match write!(out, "{message}") {
+                    Err(_) if out.left == 0 => f.write_str("…"),
+                    written => written,
+                }
+            }
             Source::Text { bytes, is_quoted: true, longest } => {
                 f.write_str("\"")?;
                 write_text(f, bytes, &['"', '\\'], longest)?;
@@ -64,15 +73,33 @@ impl fmt::Debug for Escaped<'_> {
     }
 }
 
-/// A writer that escapes all that is written through it.
-pub(super) struct Escaping<'f, 'b>(pub(super) &'f mut fmt::Formatter<'b>);
+/// A writer that escapes all that is written through it, and fails after so many characters.
+pub(super) struct Escaping<'f, 'b> {
+    f: &'f mut fmt::Formatter<'b>,
+    left: usize,
+}
+
+impl<'f, 'b> Escaping<'f, 'b> {
+    /// Without a limit.
+    pub(super) fn new(f: &'f mut fmt::Formatter<'b>) -> Self {
+        Escaping { f, left: usize::MAX }
+    }
+}
 
 impl Write for Escaping<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return self.0.write_str(text);
+        if text.len() <= self.left && text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
+            self.left -= text.len();
+            return self.f.write_str(text);
         }
-        text.chars().try_for_each(|c| write_char(self.0, c, &[]))
+        for c in text.chars() {
+            if self.left == 0 {
+                return Err(fmt::Error);
+            }
+            self.left -= 1;
+            write_char(self.f, c, &[])?;
+        }
+        Ok(())
     }
 }
 
@@ -107,7 +134,7 @@ fn write_char(f: &mut fmt::Formatter<'_>, c: char, also: &[char]) -> fmt::Result
 
 /// Whether `c` can do more to a line than stand in it: C0, DEL and C1; line and paragraph separators; marks, embeddings, overrides
 /// and isolates of direction; characters that are invisible. Source: Unicode's general categories Cc, Zl, Zp and Cf.
-fn is_unfit(c: char) -> bool {
+pub fn is_unfit(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -161,6 +188,11 @@ mod tests {
         assert_eq!(Escaped::quoted(&long).to_string().chars().count(), 123);
         assert_eq!(Escaped::name(&long).to_string().chars().count(), 121);
         assert_eq!(Escaped::path(&long).to_string(), long);
+        assert_eq!(Escaped::message(&long).to_string(), long);
+        for long in ["x".repeat(100_000), "é".repeat(100_000)] {
+            let shown = Escaped::message(&long).to_string();
+            assert!(shown.chars().count() == LONGEST_MESSAGE + 1 && shown.ends_with('…'), "{}", shown.len());
+        }
         assert_eq!(Escaped::name(OsStr::from_bytes(&[0xff; 1000])).to_string().len(), 4 * 120 + "…".len());
     }
 

@@ -91,7 +91,7 @@ fn done(work: &Work, state_file: Option<&str>) -> Result<()> {
     for (message, need) in wrong {
         match need {
             Need::Asked if first.is_ok() => first = Err(Error::Inject(message)),
-            _ => eprintln!("gpu-runc: warning: {message}"),
+            _ => eprintln!("gpu-runc: warning: {}", Escaped::message(&message)),
         }
     }
     first

@@ -12,6 +12,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use serde::Serialize;
 
 use super::invocation::Invocation;
+use crate::error::Escaped;
 use crate::log::now;
 
 /// The record that runc writes for an error, and that engines look for.
@@ -25,7 +26,8 @@ struct Record<'a> {
 /// Writes `message` where the engine of this invocation looks for it. A place that cannot be written is left out: there is
 /// nobody else to tell.
 pub(super) fn report(message: &str, invocation: &Invocation<'_>) {
-    let _ = writeln!(io::stderr(), "{}", message.replace('\n', " "));
+    let message = &Escaped::message(&message).to_string();
+    let _ = writeln!(io::stderr(), "{message}");
     let Some(path) = invocation.log.and_then(file) else { return };
     let line = record(message, &now(), invocation.log_is_json);
     let _ = OpenOptions::new()

@@ -135,3 +135,38 @@ fn vendors_are_named_only_in_their_rows() {
         }
     }
 }
+
+#[test]
+fn text_from_outside_reaches_no_message_raw() {
+    // Errors, log records and gpu-ctk's output escape all that they are given, in these files. What writes past them does not.
+    let writers = ["cli/output.rs", "hook/mod.rs", "runtime/report.rs"];
+    let prints = ["eprintln!", "eprint!", "println!", "print!(", "stderr()", "stdout()", "dbg!"];
+    let mut wrong = Vec::new();
+    for (module, path, text) in sources().into_iter().filter(|(_, path, _)| !path.ends_with("tests.rs")) {
+        let is_writer = writers.iter().any(|writer| path.ends_with(writer));
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        for (number, line) in code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let is_escaped = ["Escaped::", "{error}", "is_terminal"].iter().any(|word| line.contains(word));
+            let raw = [
+                (line.contains(".display()"), "a path is shown by Escaped::path"),
+                (
+                    line.contains("set_boxed_logger") && module != "log",
+                    "records go through crate::log, which escapes them",
+                ),
+                (
+                    prints.iter().any(|print| line.contains(print)) && !is_writer && !line.contains("is_terminal"),
+                    "only these files print: cli/output.rs, hook/mod.rs, runtime/report.rs",
+                ),
+                (line.contains("eprintln!") && !is_escaped, "what is printed is an error, or Escaped"),
+            ];
+            for (_, rule) in raw.iter().filter(|(is_raw, _)| *is_raw) {
+                wrong.push(format!("{}:{}: {rule}: {}", path.display(), number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "text from outside may reach a message raw:\n{}", wrong.join("\n"));
+    let has =
+        |file: &str, code: &str| sources().iter().any(|(_, path, text)| path.ends_with(file) && text.contains(code));
+    assert!(has("src/error.rs", "self.compose(&mut Escaping::new(f))"), "errors escape what they display");
+    assert!(has("src/log.rs", "Escaped::message(record.args())"), "the log escapes its records");
+}

@@ -25,6 +25,7 @@ mod doctor;
 mod documents;
 mod engines;
 mod errors;
+mod escapes;
 mod faults;
 mod fixtures;
 mod generate;
