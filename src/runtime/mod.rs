@@ -12,6 +12,7 @@ pub mod bundle;
 pub mod exec;
 mod grant;
 pub mod invocation;
+mod journal;
 mod params;
 mod report;
 mod stale;
@@ -25,6 +26,7 @@ use std::process::ExitCode;
 
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
+use self::journal::Journal;
 use crate::cdi::ContainerEdits;
 use crate::config::Config;
 use crate::devfs::char_links;
@@ -46,7 +48,7 @@ pub fn main(argv: &[OsString]) -> ExitCode {
     let invocation = Invocation::parse(argv, runtime.as_ref().map_or(Dialect::Runc, |path| Dialect::of(path)));
     let Err(error) = start(argv, runtime, &invocation, &config, config_fault);
     crate::log::start("gpu-runc", &config.log);
-    log::error!("container={} error={error}", container(&invocation));
+    Journal::of(container(&invocation)).error(&error);
     report::report(&error.to_string(), &invocation);
     ExitCode::FAILURE
 }
@@ -81,16 +83,13 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     }
     crate::log::start("gpu-runc", &config.log);
     let Some(request) = request? else { return Ok(()) };
-    for refusal in &request.refusals {
-        log::warn!("container={container} refused {}: {}", refusal.source, refusal.rule);
-    }
+    let journal = Journal::of(container);
+    journal.refusals(&request.refusals);
     let mut granted = decide(&spec, &view, &request, config, known)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
     granted.notes.extend(in_root(&rootfs, container, &view, &mut granted.edits, &granted.work));
-    for note in &granted.notes {
-        log::warn!("container={container} {note}");
-    }
+    journal.warnings(&granted.notes);
     if let Some(text) = edited(&spec, &request, &granted.edits)? {
         bundle.replace(&text)?;
     }
@@ -98,11 +97,9 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     let nodes = nodes.map(|node| (node.on_host(), (node.major, node.minor)));
     // Where that cannot be, as for a user who is not root, there is no systemd either that needs them from here.
     if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes)) {
-        log::debug!("container={container} {error}");
+        journal.debug(&error);
     }
-    for grant in &granted.grants {
-        log::info!("grant container={container} {grant}");
-    }
+    journal.grants(&granted.grants);
     // The next thing is another program: to free this piece by piece would be work for nobody.
     std::mem::forget(granted);
     Ok(())

@@ -165,3 +165,25 @@ fn files_whose_names_are_not_text_are_listed() {
         assert!(out.contains("good"), "{args:?}: {out}{}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[test]
+fn what_repeats_writes_few_lines_a_start() {
+    let annotations = |value: &str| -> Value {
+        (0..4_000)
+            .map(|number| (format!("cdi.k8s.io/a{number}"), value.into()))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
+    };
+    for (policy, most, last) in
+        [("[policy]\nannotations = false\n", 40, "more requests"), ("", 40, "devices=nvidia.com/gpu=0 asked by ")]
+    {
+        let scratch = node(policy);
+        let config = json!({"ociVersion": "1.0.2", "annotations": annotations("nvidia.com/gpu=0"), "process": {}, "root": {"path": "rootfs"}, "linux": {}});
+        start(&scratch, OsStr::new("bundle"), &config.to_string());
+        let log = scratch.read("log");
+        // Two starts.
+        assert!((1..=2 * most).contains(&log.lines().count()), "{policy}: {} lines", log.lines().count());
+        let ends = log.lines().filter(|line| line.contains(last)).count();
+        assert!(ends >= 2, "{policy}: {log}");
+    }
+}
