@@ -293,6 +293,7 @@ fn as_json(status: &Status) -> serde_json::Value {
         "labelled": status.is_labelled,
         "users": status.users,
         "unseen": status.unseen,
+        "otherProcesses": status.others_processes.iter().map(|(uid, count)| json!({"uid": uid, "count": count})).collect::<Vec<_>>(),
     })
 }
 
@@ -313,6 +314,12 @@ fn as_text(status: &Status) -> String {
         [first] => format!(", as far as the arguments of {first} tell"),
         [first, rest @ ..] => format!(", as far as the arguments of {first} and {} more tell", rest.len()),
     };
+    let others: Vec<_> = status
+        .others_processes
+        .iter()
+        .map(|(uid, count)| format!("; {count} processes of user {uid} do not keep it from being removed"))
+        .collect();
+    let others = others.concat();
     let registered = known(&status.is_registered) + if status.is_unfinished { ", unfinished" } else { "" };
     let lines = [
         ("ready", known(&Ok(status.is_ready()))),
@@ -322,7 +329,7 @@ fn as_text(status: &Status) -> String {
         ("registered", registered),
         ("loaded", loaded),
         ("labelled", known(&Ok(status.is_labelled))),
-        ("in use by", status.users.len().to_string() + &unseen),
+        ("in use by", status.users.len().to_string() + &unseen + &others),
     ];
     lines.iter().map(|(key, value)| format!("{key:<12}{value}\n")).collect()
 }

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "the folder of the installation, and the machine's processes")]
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -25,6 +25,27 @@ fn some<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 /// What a file holds.
 pub(super) fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     some(fs::read(path)).map_err(|cause| Error::io("read", path, cause))
+}
+
+/// What a plain file holds, if it is one. `None` for a link, a FIFO or whatever else a reader could wait for, and for a file that
+/// is larger than any bundle has.
+pub(super) fn read_plain(path: &Path) -> Result<Option<Vec<u8>>> {
+    const LARGEST: u64 = 16 << 20;
+    let read = || -> io::Result<Option<Vec<u8>>> {
+        let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(path) {
+            Err(cause) if [Some(libc::ELOOP), Some(libc::ENXIO)].contains(&cause.raw_os_error()) => return Ok(None),
+            file => file?,
+        };
+        let found = file.metadata()?;
+        if !found.is_file() || found.len() > LARGEST {
+            return Ok(None);
+        }
+        let mut bytes = Vec::new();
+        file.take(LARGEST).read_to_end(&mut bytes)?;
+        Ok(Some(bytes))
+    };
+    some(read()).map(Option::flatten).map_err(|cause| Error::io("read", path, cause))
 }
 
 /// The same of a file of a process, which may end meanwhile.

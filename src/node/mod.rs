@@ -148,7 +148,11 @@ pub fn uninstall(node: &Node, longest: Duration, tell: &mut dyn FnMut(&str)) -> 
     let found = found(node, &Build { name: String::new(), programs: Vec::new() })?;
     let mut plan = node.plan(false)?;
     run(node, &steps::uninstall(&found, &node.layout, &plan, longest, node.restart != How::Never), tell)?;
-    let unseen = usage::of(node.layout.home(), &engine::states(node.engine, &node.config)?)?.unseen;
+    let usage::Usage { unseen, others, .. } =
+        usage::of(node.layout.home(), &engine::states(node.engine, &node.config)?)?;
+    plan.notes.extend(others.iter().map(|(uid, count)| {
+        format!("{count} processes of user {uid} name it: rootless containers of theirs have lost their runtime")
+    }));
     plan.notes.extend(
         unseen
             .iter()

@@ -2,6 +2,7 @@
 //!
 //! Only looks, waits for nothing, and takes no lock.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::layout::{self, FEATURES, Layout, Link};
@@ -35,6 +36,8 @@ pub struct Status {
     pub users: Vec<String>,
     /// Processes of which only the arguments say that they do not.
     pub unseen: Vec<String>,
+    /// How many processes of other users, and of containers, name it, by user id. They keep nothing from being removed.
+    pub others_processes: BTreeMap<u32, usize>,
     /// Whether nothing of it is left, on disk and in the engine's files.
     pub is_gone: bool,
 }
@@ -70,6 +73,7 @@ pub fn status(node: &Node) -> Result<Status> {
         is_gone: is_unregistered && !is_labelled && !disk::is_there(layout.home())?,
         users: usage.users,
         unseen: usage.unseen,
+        others_processes: usage.others,
         current,
         previous,
     })
@@ -89,6 +93,7 @@ pub fn gone(layout: &Layout) -> Result<Status> {
         is_labelled: false,
         users: usage.users,
         unseen: usage.unseen,
+        others_processes: usage.others,
         is_gone: true,
     })
 }

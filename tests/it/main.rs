@@ -45,6 +45,7 @@ mod passthrough;
 mod peer;
 mod plugins;
 mod properties;
+mod removal;
 mod rootfs;
 mod scratch;
 mod security;

@@ -1,7 +1,7 @@
 //! `gpu-ctk node` on a machine's root that is a folder, killed at every step; and with a real containerd.
 
 mod daemon;
-mod host;
+pub(crate) mod host;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
