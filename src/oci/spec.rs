@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::json::{Object, elements, string};
-use super::view::{HookView, MountView, View};
+use super::view::{HookView, MountView, View, is_of_kubepods};
 use crate::error::{Error, Escaped, Result};
 
 /// A config.json, borrowed from its text.
@@ -94,13 +94,16 @@ impl<'a> Spec<'a> {
         let capabilities = processes().flat_map(|process| process.objects("capabilities"));
         let bounding: Vec<_> = capabilities.flat_map(|sets| strings(sets.all("bounding"))).collect();
         let is_bounding = |name: &str| bounding.iter().any(|capability| capability == name);
+        let linux = |name: &'static str| self.top.objects("linux").flat_map(move |linux| linux.all(name));
+        let has_user_namespace = || linux("namespaces").filter_map(elements).flatten().any(is_user_namespace);
         View {
             env: strings(processes().flat_map(|process| process.all("env"))),
             annotations: self.annotations(),
             mounts: self.top.all("mounts").filter_map(elements).flatten().filter_map(mount).collect(),
             hooks: self.hooks(),
-            privileged: is_bounding("CAP_SYS_ADMIN"),
+            privileged: is_bounding("CAP_SYS_ADMIN") && !has_user_namespace(),
             makes_nodes: is_bounding("CAP_MKNOD"),
+            has_kubepods_cgroup: linux("cgroupsPath").filter_map(string).any(|path| is_of_kubepods(&path)),
         }
     }
 
@@ -141,7 +144,7 @@ const DECIDING: &[Expected] = &[
     ),
     ("mounts", Shape::List),
     ("hooks", Shape::Members(&[])),
-    ("linux", Shape::Members(&[("namespaces", Shape::List)])),
+    ("linux", Shape::Members(&[("namespaces", Shape::List), ("cgroupsPath", Shape::Text)])),
     ROOT,
 ];
 const ROOT: Expected = ("root", Shape::Members(&[("path", Shape::Text)]));
@@ -178,6 +181,10 @@ fn object(raw: &str) -> Option<Object<'_>> {
 /// The strings in all of `arrays`.
 fn strings<'a>(arrays: impl Iterator<Item = &'a str>) -> Vec<Cow<'a, str>> {
     arrays.filter_map(elements).flatten().filter_map(string).collect()
+}
+
+fn is_user_namespace(raw: &str) -> bool {
+    object(raw).is_some_and(|namespace| namespace.get("type").and_then(string).as_deref() == Some("user"))
 }
 
 fn mount(raw: &str) -> Option<MountView<'_>> {
@@ -223,6 +230,42 @@ mod tests {
             let after = after(uid).unwrap().unwrap();
             assert!(after.contains(&format!(r#""user":{{"uid":{uid},"gid":2,"additionalGids":[7]}}"#)), "{after}");
             assert!(after.contains(&format!(r#""minor":3,"uid":{uid},"gid":2"#)), "{after}");
+        }
+    }
+
+    #[test]
+    fn a_capability_in_a_user_namespace_is_no_privilege() {
+        let admin = r#""process":{"capabilities":{"bounding":["CAP_MKNOD","CAP_SYS_ADMIN"]}}"#;
+        for (linux, privileged) in [
+            (r"{}", true),
+            (r#"{"namespaces":[{"type":"pid"},{"type":"mount"}]}"#, true),
+            (r#"{"namespaces":[{"type":"pid"},{"type":"user"}]}"#, false),
+            (r#"{"namespaces":[{"type":"user","path":"/proc/7/ns/user"}]}"#, false),
+            (r#"{"namespaces":[{"Type":"\u0075ser"}]}"#, false),
+            (r#"{"namespaces":[{"type":"user"}],"namespaces":[]}"#, false),
+        ] {
+            let text = format!(r#"{{{admin},"linux":{linux}}}"#);
+            let view = Spec::parse(&text, Path::new("config.json")).unwrap().view();
+            assert_eq!(view.privileged, privileged, "{linux}");
+            assert!(view.makes_nodes, "{linux}");
+        }
+        let text = r#"{"linux":{"namespaces":[]}}"#;
+        assert!(!Spec::parse(text, Path::new("config.json")).unwrap().view().privileged);
+    }
+
+    #[test]
+    fn the_kubelets_cgroup_is_seen_however_it_is_spelt() {
+        for (linux, expected) in [
+            (r#"{"cgroupsPath":"/kubepods/pod1/2"}"#, true),
+            (r#"{"CgroupsPath":"/kube\u0070ods/pod1/2"}"#, true),
+            (r#"{"cgroupsPath":"/kubepods/pod1/2","cgroupsPath":"/docker/2"}"#, true),
+            (r#"{"cgroupsPath":"/docker/2"}"#, false),
+            (r#"{"cgroupsPath":null}"#, false),
+            ("{}", false),
+        ] {
+            let text = format!(r#"{{"linux":{linux}}}"#);
+            let spec = Spec::parse(&text, Path::new("config.json")).unwrap();
+            assert_eq!(spec.view().has_kubepods_cgroup, expected, "{linux}");
         }
     }
 

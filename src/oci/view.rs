@@ -19,10 +19,13 @@ pub struct View<'a> {
     pub mounts: Vec<MountView<'a>>,
     /// `hooks`, all stages.
     pub hooks: Vec<HookView<'a>>,
-    /// Whether `process.capabilities.bounding` holds `CAP_SYS_ADMIN`: what NVIDIA's toolkit calls privileged.
+    /// Whether `process.capabilities.bounding` holds `CAP_SYS_ADMIN`, and the container has no user namespace of its own. NVIDIA's toolkit
+    /// checks only the capability; in a user namespace it gives no power over the host.
     pub privileged: bool,
     /// Whether it holds `CAP_MKNOD`: whether the container's programs may make device nodes.
     pub makes_nodes: bool,
+    /// Whether `linux.cgroupsPath` is below the cgroup that the kubelet makes for pods.
+    pub has_kubepods_cgroup: bool,
 }
 
 /// One entry of `mounts`.
@@ -67,6 +70,9 @@ impl View<'_> {
 
     /// The namespaces that a container of a Kubernetes pod is said to be in. `None`: it is in no such pod.
     ///
+    /// cri-dockerd hands on no annotation of its own, so a container in the kubelet's cgroup is in a pod, of a namespace that nothing
+    /// tells: annotations that name one are not the engine's word then.
+    ///
     /// Engines hand on annotations that the pod's author wrote, CRI-O all of them, and so one engine's annotation may be
     /// somebody's invention on the other. The engine's own word is always among them: what is to hold for the pod must hold for
     /// every one of these.
@@ -76,13 +82,44 @@ impl View<'_> {
         let is_crio = crio && self.annotation("io.container.manager") != Some("libpod");
         let of_namespace = |(key, _): &&(Cow<'_, str>, Cow<'_, str>)| NAMESPACES.contains(&&**key);
         let named = || self.annotations.iter().filter(of_namespace).map(|(_, namespace)| &**namespace).collect();
-        (containerd || is_crio).then(named)
+        match containerd || is_crio {
+            true => Some(named()),
+            false => self.has_kubepods_cgroup.then(Vec::new),
+        }
     }
+}
+
+/// Whether `linux.cgroupsPath` holds `kubepods`, the kubelet's cgroup for pods: `/kubepods/burstable/pod…/ID` with the driver cgroupfs,
+/// `kubepods-burstable-pod….slice:cri-dockerd:ID` with systemd. The kubelet puts its `--cgroup-root` before it in both.
+pub(super) fn is_of_kubepods(cgroups_path: &str) -> bool {
+    let (parent, _) = cgroups_path.split_once(':').unwrap_or((cgroups_path, ""));
+    let mut parts = parent.split('/').flat_map(|part| part.strip_suffix(".slice").unwrap_or(part).split('-'));
+    parts.any(|part| part == "kubepods")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cgroup_of_a_pod_is_told_by_the_kubelets_name_for_it() {
+        for (path, expected) in [
+            ("kubepods-besteffort-pod1f2e.slice:cri-dockerd:0a1b", true),
+            ("kubepods-pod1f2e.slice:cri-containerd:0a1b", true),
+            ("kubelet-kubepods-burstable-pod1f2e.slice:docker:0a1b", true),
+            ("/kubepods/burstable/pod1f2e/0a1b", true),
+            ("/kubelet/kubepods/pod1f2e/0a1b", true),
+            ("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod1f2e.slice/0a1b", true),
+            ("kubepods", true),
+            ("", false),
+            ("/docker/0a1b", false),
+            ("system.slice:docker:kubepods", false),
+            ("machine.slice:libpod:0a1b", false),
+            ("/notkubepods/x", false),
+        ] {
+            assert_eq!(is_of_kubepods(path), expected, "{path}");
+        }
+    }
 
     #[test]
     fn a_container_is_a_pods_where_its_engine_says_so() {
@@ -106,6 +143,9 @@ mod tests {
                 ..View::default()
             };
             assert_eq!(view.pod_namespaces(), expected, "{annotations:?}");
+            let in_cgroup = View { has_kubepods_cgroup: true, ..view };
+            let expected = expected.or(Some(vec![]));
+            assert_eq!(in_cgroup.pod_namespaces(), expected, "in the kubelet's cgroup: {annotations:?}");
         }
     }
 }

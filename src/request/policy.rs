@@ -79,7 +79,9 @@ impl<'a> Rules<'a> {
         match who {
             Who::Always => Ok(()),
             Who::Privileged if self.view.privileged => Ok(()),
-            Who::Privileged => Err(format!(r#"{key} is "privileged" in {file} and the container lacks CAP_SYS_ADMIN"#)),
+            Who::Privileged => {
+                Err(format!(r#"{key} is "privileged" in {file} and the container lacks CAP_SYS_ADMIN on the host"#))
+            }
             Who::Never => Err(format!(r#"{key} is "never" in {file}"#)),
         }
     }
@@ -95,7 +97,8 @@ impl<'a> Rules<'a> {
 }
 
 fn is_managed(view: &View<'_>) -> bool {
-    view.annotations.iter().any(|(key, _)| MANAGED.iter().any(|manager| key.starts_with(manager)))
+    view.has_kubepods_cgroup
+        || view.annotations.iter().any(|(key, _)| MANAGED.iter().any(|manager| key.starts_with(manager)))
 }
 
 #[cfg(test)]
@@ -117,7 +120,7 @@ mod tests {
                 privileged,
                 false,
                 "",
-                r#"policy.env is "privileged" in /etc/gpu-runc/config.toml and the container lacks CAP_SYS_ADMIN"#,
+                r#"policy.env is "privileged" in /etc/gpu-runc/config.toml and the container lacks CAP_SYS_ADMIN on the host"#,
             ),
             (&env, never, true, "", r#"policy.env is "never" in /etc/gpu-runc/config.toml"#),
             (&hook, never, false, "", ""),
@@ -149,6 +152,25 @@ mod tests {
             assert_eq!(Rules::of(&View::default(), &off).may_ask(source).unwrap_err(), refused);
         }
     }
+
+    #[test]
+    fn a_pod_that_only_its_cgroup_tells_of_is_of_no_listed_namespace() {
+        let env = Source::Env("AMD_VISIBLE_DEVICES".into(), "0".into());
+        let hook = Source::LegacyHook("nvidia-container-runtime-hook".into());
+        let label = ("io.kubernetes.pod.namespace".into(), "ml".into());
+        for (listed, refused) in [
+            ("ml", "policy.pods.env is \"never\" in /etc/gpu-runc/config.toml, and the pod's namespace is not known"),
+            ("*", ""),
+        ] {
+            let view = View { has_kubepods_cgroup: true, annotations: vec![label.clone()], ..View::default() };
+            let policy =
+                Policy { pods: Pods { namespaces: vec![listed.to_owned()], ..Pods::default() }, ..Policy::default() };
+            for source in [&env, &hook] {
+                assert_eq!(Rules::of(&view, &policy).may_ask(source).err().unwrap_or_default(), refused, "{source}");
+            }
+        }
+    }
+
     #[test]
     fn a_pods_own_words_do_not_count_unless_its_namespace_is_listed() {
         const NEVER: &str = r#"policy.pods.env is "never" in /etc/gpu-runc/config.toml, "#;

@@ -245,12 +245,12 @@ fn a_message_about_the_configuration_names_the_file_that_is_read() {
         (
             "runtimes = [\"/bin/true\"]\n[policy]\nenv = \"privileged\"\nrefused = \"error\"\n",
             ASKS,
-            "policy.env is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN\n",
+            "policy.env is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN on the host\n",
         ),
         (
             "runtimes = [\"/bin/true\"]\n[policy]\nrefused = \"error\"\n",
             r#"{"process":{"env":["NVIDIA_IMEX_CHANNELS=0"]}}"#,
-            "policy.management is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN\n",
+            "policy.management is \"privileged\" in FILE and the container lacks CAP_SYS_ADMIN on the host\n",
         ),
         (
             "runtimes = [\"/bin/true\"]\n[policy]\nannotations = false\nrefused = \"error\"\n",
