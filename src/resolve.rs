@@ -11,7 +11,7 @@ use crate::cdi::registry::{FileId, NamedDevice};
 use crate::cdi::{ContainerEdits, Kind, Lookup, Part, QualifiedName, Registry};
 use crate::error::{Error, Escaped, nearest};
 use crate::request::{Request, Selection, Source, Want};
-use crate::vendor::{Role, Vendor, Vendors};
+use crate::vendor::{Vendor, Vendors};
 
 /// What a request gets.
 #[derive(Debug, Default)]
@@ -25,6 +25,12 @@ pub struct Resolution {
 }
 
 impl Resolution {
+    /// Whether a device of `vendor` is granted.
+    fn has_device_of(&self, vendor: &Vendor) -> bool {
+        let devices = self.grants.iter().flat_map(|grant| &grant.devices);
+        devices.map(QualifiedName::kind).any(|kind| is_of(vendor, kind))
+    }
+
     /// All of its edits, in the order in which they are made, taken out of the `registry` that it was found in.
     pub fn edits(&self, registry: &mut Registry) -> ContainerEdits {
         let mut edits = ContainerEdits::default();
@@ -85,12 +91,9 @@ impl<'r> Wanted<'r> {
 
     /// Whether `device` of `kind` is among it.
     pub fn has(&self, kind: &Kind, device: &str) -> bool {
-        let is_of = |vendor: &Vendor| {
-            vendor.kinds.iter().any(|known| known.split_once('/') == Some((kind.vendor(), kind.class())))
-        };
         self.names.contains(&(kind, device))
             || self.of_vendors.iter().any(|(vendor, devices)| {
-                is_of(vendor) && devices.as_ref().is_none_or(|devices| devices.contains(device))
+                is_of(vendor, kind) && devices.as_ref().is_none_or(|devices| devices.contains(device))
             })
     }
 
@@ -133,6 +136,11 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
     let mut missing = Vec::new();
     let mut taken = Taken::default();
     for ask in &request.asks {
+        if let Some(owner) = ask.beside.filter(|owner| !resolution.has_device_of(owner)) {
+            let note = format!("{} adds to devices of {}, and none is granted", ask.source, owner.name);
+            resolution.notes.push(note);
+            continue;
+        }
         match chosen(&ask.want, registry) {
             Ok(Choice::Devices(names)) => {
                 let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.parts);
@@ -161,11 +169,15 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
     if missing.is_empty() { Ok(resolution) } else { Err(Missing(missing)) }
 }
 
+fn is_of(vendor: &Vendor, kind: &Kind) -> bool {
+    vendor.kinds.iter().any(|known| known.split_once('/') == Some((kind.vendor(), kind.class())))
+}
+
 /// Whether the container can do without.
 fn is_companion(want: &Want) -> bool {
     match want {
         Want::Names(_) => false,
-        Want::Devices { vendors, .. } => vendors.iter().all(|vendor| vendor.role == Role::Companion),
+        Want::Devices { vendors, .. } => vendors.iter().all(|vendor| vendor.beside.is_some()),
     }
 }
 

@@ -194,7 +194,7 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
     let parsed: std::result::Result<Vec<QualifiedName>, String> = names.iter().map(|name| name.parse()).collect();
     let names =
         parsed.map_err(|why| Error::Usage(format!("{why}; expected vendor/class=name, such as nvidia.com/gpu=0")))?;
-    let ask = Ask { source: Source::CommandLine, want: Want::Names(names) };
+    let ask = Ask { source: Source::CommandLine, want: Want::Names(names), beside: None };
     let request = Request { asks: vec![ask], ..Request::default() };
     let granted = grant(&request, config, Vendors::with(&config.vendor)?)?;
     for note in &granted.notes {

@@ -126,8 +126,7 @@ impl Story {
             self.asks().iter().map(|ask| format!("{} by {}", wish(&ask.want), ask.source)).collect(),
             "nothing",
         );
-        let refused =
-            self.refusals().iter().map(|refusal| format!("refuses {}: {}", refusal.source, refusal.rule)).collect();
+        let refused = self.refusals().iter().map(|refusal| format!("refuses {refusal}")).collect();
         section("policy", refused, if self.asks().is_empty() { "has nothing to judge" } else { "allows it" });
         match &self.outcome {
             Err(error) => section("error, the container would not start", vec![error.to_string()], ""),

@@ -1,11 +1,11 @@
-//! Ranks 4 and 5: environment variables that list devices.
+//! Ranks 4 to 6: environment variables that list devices.
 //!
 //! Finds and chooses between variables; the grammar of their values is in [`super::visible`].
 
 use std::collections::BTreeMap;
 
 use crate::error::Result;
-use crate::vendor::{Means, Variable, Vendor};
+use crate::vendor::{Means, Variable, Vendor, Vendors};
 
 use super::gathering::{Gathering, Wish};
 use super::visible::{self, List};
@@ -16,6 +16,11 @@ const ANY: &str = "GPU_VISIBLE_DEVICES";
 /// How Docker Swarm calls the variables of its generic resources.
 const SWARM: &str = "DOCKER_RESOURCE_";
 
+/// Variables and their values.
+type Set<'a> = BTreeMap<&'a str, &'a str>;
+/// One of Swarm's: its vendor, its name, its value.
+type Resource<'a> = (&'static Vendor, &'a str, &'a str);
+
 /// Takes in vendors' variables. For each vendor Swarm's variables go before its own.
 pub(super) fn gather_vendors(gathering: &mut Gathering<'_>) -> Result<()> {
     let set = device_variables(gathering);
@@ -23,9 +28,14 @@ pub(super) fn gather_vendors(gathering: &mut Gathering<'_>) -> Result<()> {
         return Ok(());
     }
     let vendors = gathering.vendors;
-    let owner = |name: &str, value: &str| vendors.by_swarm_resource(name.strip_prefix(SWARM)?, value);
-    let resources: Vec<_> = set.iter().filter_map(|(name, value)| Some((owner(name, value)?, *name, *value))).collect();
-    for vendor in vendors.iter() {
+    let resources = swarm_resources(&set, vendors);
+    let claimed = owners(&set, &resources, vendors);
+    let borrows = |vendor: &&'static Vendor| vendor.borrowed.iter().any(|name| set.contains_key(name));
+    let stands_alone = |vendor: &&'static Vendor| vendor.beside.is_none();
+    let answered: Vec<_> = claimed.iter().copied().chain(vendors.iter().filter(borrows)).filter(stands_alone).collect();
+    gathering.claim(claimed);
+    gathering.speak_for(&answered);
+    for vendor in vendors.iter().filter(stands_alone) {
         let its = || resources.iter().filter(|(owner, ..)| *owner == vendor);
         let names: Vec<_> = its().map(|(_, name, _)| *name).collect();
         let values: Vec<_> = its().map(|(.., value)| *value).collect();
@@ -34,6 +44,39 @@ pub(super) fn gather_vendors(gathering: &mut Gathering<'_>) -> Result<()> {
             continue;
         }
         if let Some((variable, value)) = vendor.visible.iter().find_map(|own| Some((own, *set.get(own.name)?))) {
+            gathering.ask(wish(gathering, variable.name, value, vendor, list(vendor, variable, value)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the variables that are set answer for their vendors before a hook is read, whose devices an image can name in one.
+pub(super) fn claim(gathering: &mut Gathering<'_>) {
+    let set = device_variables(gathering);
+    let resources = swarm_resources(&set, gathering.vendors);
+    gathering.claim(owners(&set, &resources, gathering.vendors));
+}
+
+/// The vendors one of whose own variables is set, or one of Swarm's for them.
+fn owners(set: &Set<'_>, resources: &[Resource<'_>], vendors: Vendors) -> Vec<&'static Vendor> {
+    let is_set = |vendor: &Vendor| vendor.visible.iter().any(|own| set.contains_key(own.name));
+    vendors.iter().filter(|vendor| is_set(vendor) || resources.iter().any(|(owner, ..)| owner == vendor)).collect()
+}
+
+/// Swarm's variables, with the vendor that each is for.
+fn swarm_resources<'a>(set: &Set<'a>, vendors: Vendors) -> Vec<Resource<'a>> {
+    let owner = |name: &str, value: &str| vendors.by_swarm_resource(name.strip_prefix(SWARM)?, value);
+    set.iter().filter_map(|(name, value)| Some((owner(name, value)?, *name, *value))).collect()
+}
+
+/// Takes in the variables that switch on what belongs to devices that something asks for.
+pub(super) fn gather_companions(gathering: &mut Gathering<'_>) -> Result<()> {
+    for vendor in gathering.vendors.iter() {
+        if !vendor.beside.is_some_and(|owner| gathering.has_asked_for(owner)) {
+            continue;
+        }
+        let view = gathering.view;
+        if let Some((variable, value)) = vendor.visible.iter().find_map(|own| Some((own, view.env(own.name)?))) {
             gathering.ask(wish(gathering, variable.name, value, vendor, list(vendor, variable, value)))?;
         }
     }
@@ -51,7 +94,7 @@ pub(super) fn gather_any(gathering: &mut Gathering<'_>) -> Result<()> {
 }
 
 /// The variables that may ask, each with its last value. Almost every container has none, so this allocates nothing then.
-fn device_variables<'a>(gathering: &Gathering<'a>) -> BTreeMap<&'a str, &'a str> {
+fn device_variables<'a>(gathering: &Gathering<'a>) -> Set<'a> {
     let entries = gathering.view.env.iter().filter_map(|entry| entry.split_once('='));
     entries.filter(|(name, _)| name.starts_with(SWARM) || gathering.vendors.names_variable(name)).collect()
 }

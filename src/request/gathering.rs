@@ -2,17 +2,21 @@
 //!
 //! Knows precedence; knows no source and no grammar.
 
+use std::cell::OnceCell;
 use std::collections::BTreeSet;
 
 use crate::cdi::{Kind, QualifiedName};
 use crate::config::Policy;
 use crate::error::{Error, Result};
 use crate::oci::view::{HookView, View};
-use crate::vendor::{NoneMeans, Role, Vendor, Vendors};
+use crate::vendor::{NoneMeans, Vendor, Vendors};
 
 use super::policy::Rules;
 use super::visible::List;
 use super::{Ask, Refusal, Request, Selection, Source, Want};
+
+/// How many refusals of one rule are listed. A container can have any number of annotations.
+const MOST_REFUSALS: usize = 8;
 
 /// A request in the making.
 #[derive(Debug)]
@@ -23,7 +27,13 @@ pub(super) struct Gathering<'a> {
     pub policy: &'a Policy,
     /// Who may be asked.
     pub vendors: Vendors,
+    /// The rules, once a source asks.
+    rules: OnceCell<Rules<'a>>,
     request: Request,
+    /// Companions that variables name.
+    companions: Vec<Ask>,
+    /// Vendors whose own variable is set: no other variable speaks for them.
+    claimed: Vec<&'static Vendor>,
     /// Vendors that a higher rank speaks for.
     answered: Vec<&'static Vendor>,
     /// Vendors that the current rank speaks for.
@@ -45,7 +55,17 @@ pub(super) struct Wish {
 
 impl<'a> Gathering<'a> {
     pub(super) fn new(view: &'a View<'a>, policy: &'a Policy, vendors: Vendors) -> Self {
-        Gathering { view, policy, vendors, request: Request::default(), answered: Vec::new(), speaking: Vec::new() }
+        Gathering {
+            view,
+            policy,
+            vendors,
+            rules: OnceCell::new(),
+            request: Request::default(),
+            companions: Vec::new(),
+            claimed: Vec::new(),
+            answered: Vec::new(),
+            speaking: Vec::new(),
+        }
     }
 
     /// Takes a wish in. Answers whether anything was asked, granted or not.
@@ -57,7 +77,10 @@ impl<'a> Gathering<'a> {
             if list.is_empty() {
                 return Ok(false);
             }
-            list.names.retain(|name| !self.has_answered_kind(name.kind()));
+            let is_answered = |kind: &Kind| {
+                self.has_answered_kind(kind) || is_set(&source) && self.has_variable_beside(kind, &vendors)
+            };
+            list.names.retain(|name| !is_answered(name.kind()));
         }
         let is_moot = !vendors.is_empty() && vendors.iter().all(|vendor| self.has_answered(vendor));
         match &mut list {
@@ -70,30 +93,48 @@ impl<'a> Gathering<'a> {
             return Ok(true);
         }
         let mut list = list.map_err(|message| Error::Request { source: source.to_string(), message })?;
-        let manages = |vendor: &Vendor| vendor.role == Role::Management;
-        let is_manager = |name: &QualifiedName| self.vendors.by_kind(name.kind()).is_some_and(manages);
-        let would_manage = list.names.iter().any(is_manager) || vendors.iter().any(|vendor| manages(vendor));
+        let is_manager = |name: &QualifiedName| self.vendors.is_management(name.kind());
+        let would_manage = list.names.iter().any(is_manager) || vendors.iter().any(|vendor| vendor.is_management());
         if would_manage && let Err(rule) = self.rules().may_manage() {
             list.names.retain(|name| !is_manager(name));
-            list.selection.take_if(|_| vendors.iter().any(|vendor| manages(vendor)));
+            list.selection.take_if(|_| vendors.iter().any(|vendor| vendor.is_management()));
             self.refuse(&source, names_devices, rule)?;
         }
         if !list.names.is_empty() {
-            let named: Vec<_> = list.names.iter().filter_map(|name| self.vendors.by_kind(name.kind())).collect();
-            self.speak_for(&named);
-            self.request.asks.push(Ask { source: source.clone(), want: Want::Names(list.names) });
+            self.ask_for_names(&source, list.names);
         }
         if let Some(selection) = list.selection {
             self.speak_for(&vendors);
-            let vendors = [vendors, stand_ins].concat();
-            let answered = vendors.iter().copied().filter(|vendor| self.has_answered(vendor)).collect();
-            let selection = match vendors.as_slice() {
+            let beside = vendors.first().and_then(|vendor| vendor.beside).filter(|_| is_set(&source));
+            let is_answered = |vendor: &&'static Vendor| {
+                self.has_answered(vendor) || self.claimed.contains(vendor) && !vendors.contains(vendor)
+            };
+            let all = [vendors.as_slice(), &stand_ins].concat();
+            let answered = all.iter().copied().filter(is_answered).collect();
+            let selection = match all.as_slice() {
                 [vendor] => selection.spelt_by(vendor),
                 _ => selection,
             };
-            self.request.asks.push(Ask { source, want: Want::Devices { vendors, answered, selection } });
+            self.request.asks.push(Ask { source, want: Want::Devices { vendors: all, answered, selection }, beside });
         }
         Ok(true)
+    }
+
+    /// Asks for `names`, of which there are some. Companions that a variable names wait for the devices that they belong to.
+    fn ask_for_names(&mut self, source: &Source, names: Vec<QualifiedName>) {
+        let vendors = self.vendors;
+        let vendor = |name: &QualifiedName| vendors.by_kind(name.kind());
+        self.speak_for(&names.iter().filter_map(vendor).collect::<Vec<_>>());
+        let beside = |name: &QualifiedName| vendor(name).and_then(|vendor| vendor.beside).filter(|_| is_set(source));
+        let mut owners: Vec<Option<&'static Vendor>> = names.iter().map(beside).collect();
+        owners.sort_unstable_by_key(|owner| owner.map(|owner| owner.name));
+        owners.dedup();
+        for owner in owners {
+            let names = names.iter().filter(|name| beside(name) == owner).cloned().collect();
+            let ask = Ask { source: source.clone(), want: Want::Names(names), beside: owner };
+            let asks = if owner.is_some() { &mut self.companions } else { &mut self.request.asks };
+            asks.push(ask);
+        }
     }
 
     /// Whether the policy lets `source` ask; `names_devices` says whether it asks for some and no others. A refusal is noted, or
@@ -105,17 +146,22 @@ impl<'a> Gathering<'a> {
         }
     }
 
-    fn rules(&self) -> Rules<'a> {
-        Rules::of(self.view, self.policy)
+    fn rules(&self) -> &Rules<'a> {
+        self.rules.get_or_init(|| Rules::of(self.view, self.policy))
     }
 
     fn refuse(&mut self, source: &Source, names_devices: bool, rule: String) -> Result<()> {
         if self.rules().is_fatal(source, names_devices) {
             return Err(Error::Refused { source: source.to_string(), message: rule });
         }
-        let refusal = Refusal { source: source.clone(), rule };
-        if self.request.refusals.last() != Some(&refusal) {
-            self.request.refusals.push(refusal);
+        let refusals = &mut self.request.refusals;
+        if refusals.last().is_some_and(|last| last.source == *source && last.rule == rule) {
+            return Ok(());
+        }
+        let listed = refusals.iter().filter(|refusal| refusal.rule == rule).count();
+        match refusals.iter_mut().rfind(|refusal| refusal.rule == rule) {
+            Some(last) if listed >= MOST_REFUSALS => last.more += 1,
+            _ => refusals.push(Refusal { source: source.clone(), rule, more: 0 }),
         }
         Ok(())
     }
@@ -127,6 +173,27 @@ impl<'a> Gathering<'a> {
                 self.speaking.push(vendor);
             }
         }
+    }
+
+    /// Has the own variables of `vendors`, which are set, answer for them: other variables do not add to what they say.
+    pub(super) fn claim(&mut self, vendors: Vec<&'static Vendor>) {
+        self.claimed = vendors;
+    }
+
+    /// Whether a variable of its own is set for the vendor of this kind, which is none of `vendors`.
+    fn has_variable_beside(&self, kind: &Kind, vendors: &[&'static Vendor]) -> bool {
+        let vendor = self.vendors.by_kind(kind);
+        vendor.is_some_and(|vendor| self.claimed.contains(&vendor) && !vendors.contains(&vendor))
+    }
+
+    /// Whether something asks for a device of `vendor`.
+    pub(super) fn has_asked_for(&self, vendor: &'static Vendor) -> bool {
+        self.request.asks.iter().any(|ask| match &ask.want {
+            Want::Names(names) => names.iter().any(|name| self.vendors.by_kind(name.kind()) == Some(vendor)),
+            Want::Devices { vendors, answered, selection } => {
+                *selection != Selection::DriverOnly && vendors.contains(&vendor) && !answered.contains(&vendor)
+            }
+        })
     }
 
     /// Whether a higher rank speaks for this vendor.
@@ -157,9 +224,18 @@ impl<'a> Gathering<'a> {
     }
 
     /// The request, if there is anything in it.
-    pub(super) fn into_request(self) -> Option<Request> {
+    pub(super) fn into_request(mut self) -> Option<Request> {
+        let companions = std::mem::take(&mut self.companions).into_iter();
+        let is_of_some = |ask: &Ask| ask.beside.is_some_and(|owner| self.has_asked_for(owner));
+        let companions: Vec<Ask> = companions.filter(is_of_some).collect();
+        self.request.asks.extend(companions);
         (self.request != Request::default()).then_some(self.request)
     }
+}
+
+/// Whether `source` is a variable, or a hook that reads one: an image can set it.
+fn is_set(source: &Source) -> bool {
+    matches!(source, Source::Env(..) | Source::LegacyHook(_))
 }
 
 impl Selection {

@@ -22,6 +22,7 @@ pub(super) fn gather(gathering: &mut Gathering<'_>) -> Result<()> {
             let Some(wish) = vendor.legacy.as_ref().and_then(|legacy| read(hook, vendor, legacy, gathering)) else {
                 continue;
             };
+            env::claim(gathering);
             if gathering.has_answered(vendor) || gathering.ask(wish)? {
                 gathering.replace_hook(hook);
             }

@@ -9,6 +9,10 @@
 //! 3. hooks that an engine left for a vendor's old toolkit;
 //! 4. a vendor's own environment variable, or Docker Swarm's in its place;
 //! 5. `GPU_VISIBLE_DEVICES`, which adds to the others unless it would end at a vendor that one of them speaks for.
+//!
+//! A vendor's variable that is set, also to `void`, answers for the vendor's kinds: no other variable adds to it. Images set variables,
+//! and must not widen what the operator gave. For the same reason a variable adds companions, such as NVIDIA's GPUDirect Storage, only
+//! beside a GPU that is granted.
 
 use std::fmt;
 
@@ -57,6 +61,8 @@ pub struct Ask {
     pub source: Source,
     /// What for.
     pub want: Want,
+    /// The vendor beside a granted device of which this adds something. `None`: it stands alone.
+    pub beside: Option<&'static Vendor>,
 }
 
 /// Where a wish was found. Its text names it in messages: `environment variable "NVIDIA_VISIBLE_DEVICES=0"`.
@@ -112,11 +118,13 @@ pub struct Refusal {
     pub source: Source,
     /// Which rule refused: `policy.env is "never" in /etc/gpu-runc/config.toml`.
     pub rule: String,
+    /// How many more requests the same rule refuses that are not listed.
+    pub more: usize,
 }
 
-/// The sources, one function for every rank, highest first.
-const RANKS: [fn(&mut Gathering<'_>) -> Result<()>; 5] =
-    [annotations::gather, mounts::gather, hooks::gather, env::gather_vendors, env::gather_any];
+/// The sources, one function for every rank, highest first. Companions come last: they add to what the others ask for.
+const RANKS: [fn(&mut Gathering<'_>) -> Result<()>; 6] =
+    [annotations::gather, mounts::gather, hooks::gather, env::gather_vendors, env::gather_any, env::gather_companions];
 
 impl Request {
     /// Reads what a container asks for. `None`: it asks for nothing, or is a pod's sandbox. A request without asks has hooks to
@@ -159,6 +167,15 @@ impl fmt::Display for Source {
             Source::Env(name, value) => {
                 write!(f, "environment variable {}", Escaped::quoted(&format!("{name}={value}")))
             }
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.more {
+            0 => write!(f, "{}: {}", self.source, self.rule),
+            more => write!(f, "{} and {more} more: {}", self.source, self.rule),
         }
     }
 }

@@ -143,7 +143,10 @@ fn every_source_is_heard() {
             (&["GPU_VISIBLE_DEVICES=0-1"], "any:0,1"),
             (&["GPU_VISIBLE_DEVICES=acme.example/npu=0"], "acme.example/npu=0"),
             (&["GPU_VISIBLE_DEVICES=none"], "nothing"),
-            (&["NVIDIA_GDS=enabled", "NVIDIA_MOFED=1", "NVIDIA_GDRCOPY="], "nvidia-gds:all"),
+            (
+                &["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_GDS=enabled", "NVIDIA_MOFED=1", "NVIDIA_GDRCOPY="],
+                "nvidia|hygon|t-head:0 nvidia-gds:all",
+            ),
             (&["@gpu-runc/gpus=1", "NVIDIA_GDS=enabled"], "any:x1 nvidia-gds:all"),
         ],
         &Policy::default(),
@@ -163,12 +166,20 @@ fn what_manages_the_machine_is_for_privileged_containers() {
         ("NVIDIA_MIG_CONFIG_DEVICES=0,1", "nvidia-mig-config:all"),
         ("NVIDIA_MIG_MONITOR_DEVICES=all", "nvidia-mig-monitor:all"),
         ("@cdi.k8s.io/a=management.nvidia.com/gpu=all", "management.nvidia.com/gpu=all"),
+        ("@cdi.k8s.io/a=k8s.compute-domain.nvidia.com/channel=0", "k8s.compute-domain.nvidia.com/channel=0"),
+        ("GPU_VISIBLE_DEVICES=acme.example/npu-management=0", "acme.example/npu-management=0"),
     ] {
         assert_eq!(privileged(&[container]), expected);
         let asked = asked(&[container], &Policy::default());
         assert!(asked.starts_with("refused "), "{container}: {asked}");
     }
     assert_eq!(asked(&["NVIDIA_IMEX_CHANNELS=none"], &Policy::default()), "nothing", "not all channels, as elsewhere");
+    let switches = ["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_NVSWITCH=enabled"];
+    assert_eq!(
+        asked(&switches, &Policy::default()),
+        r#"nvidia|hygon|t-head:0 nvidia-nvswitch:all refused environment variable "NVIDIA_NVSWITCH=enabled""#
+    );
+    assert_eq!(privileged(&switches), "nvidia|hygon|t-head:0 nvidia-nvswitch:all nvidia-nvswitch-control:all");
     let always = Policy { management: Who::Always, ..Policy::default() };
     assert_eq!(asked(&["NVIDIA_IMEX_CHANNELS=0"], &always), "nvidia-imex:0");
     let error = Policy { refused: Refused::Error, ..Policy::default() };
@@ -237,8 +248,8 @@ fn the_highest_source_speaks_for_a_vendor_and_vendors_add_up() {
             (&[NERDCTL, "NVIDIA_VISIBLE_DEVICES=all"], "nvidia:1,2 -hook 0"),
             (&["HCU_VISIBLE_DEVICES=0", "HYGON_VISIBLE_DEVICES=1"], "hygon:0"),
             (&["@gpu-runc/gpus=driver=hygon", "NVIDIA_VISIBLE_DEVICES=all"], "hygon:x1 nvidia|hygon|t-head!hygon:all"),
-            (&["NVIDIA_VISIBLE_DEVICES=0", "GPU_VISIBLE_DEVICES=1"], "nvidia|hygon|t-head:0 any!nvidia:1"),
-            (&["NVIDIA_VISIBLE_DEVICES=void", "GPU_VISIBLE_DEVICES=1"], "any:1"),
+            (&["NVIDIA_VISIBLE_DEVICES=0", "GPU_VISIBLE_DEVICES=1"], "nvidia|hygon|t-head:0 any!nvidia|hygon|t-head:1"),
+            (&["NVIDIA_VISIBLE_DEVICES=void", "GPU_VISIBLE_DEVICES=1"], "any!nvidia|hygon|t-head:1"),
             (
                 &["DOCKER_RESOURCE_GPU=GPU-1f", "DOCKER_RESOURCE_NVIDIA-X=0", "NVIDIA_VISIBLE_DEVICES=all"],
                 "nvidia:GPU-1f,0",
@@ -248,6 +259,57 @@ fn the_highest_source_speaks_for_a_vendor_and_vendors_add_up() {
                 "nvidia|hygon|t-head:0 amd:1",
             ),
             (&["DOCKER_RESOURCE_NVIDIA=void", "NVIDIA_VISIBLE_DEVICES=0"], "nvidia|hygon|t-head:0"),
+        ],
+        &Policy::default(),
+    );
+}
+
+#[test]
+fn no_variable_of_an_image_widens_what_another_one_or_an_annotation_gives() {
+    const COMPANIONS: [&str; 4] =
+        ["NVIDIA_NVSWITCH=enabled", "NVIDIA_MOFED=enabled", "NVIDIA_GDS=enabled", "NVIDIA_GDRCOPY=enabled"];
+    for gpus in [
+        &[][..],
+        &["NVIDIA_VISIBLE_DEVICES=void"],
+        &["NVIDIA_VISIBLE_DEVICES="],
+        &["NVIDIA_VISIBLE_DEVICES=void", DOCKER],
+        &["NVIDIA_VISIBLE_DEVICES=void", "GPU_VISIBLE_DEVICES=nvidia.com/gpu=0,nvidia.com/mofed=all"],
+        &["@gpu-runc/gpus=0"],
+        &["@gpu-runc/gpus=0", "AMD_VISIBLE_DEVICES=all", "NVIDIA_VISIBLE_DEVICES=all"],
+        &["@gpu-runc/gpus=driver=nvidia,count=0"],
+        &["GPU_VISIBLE_DEVICES=nvidia.com/mofed=all"],
+        &["AMD_VISIBLE_DEVICES=nvidia.com/nvswitch=all,nvidia.com/gds=all"],
+    ] {
+        let container = [gpus, &COMPANIONS].concat();
+        assert_eq!(asked(&container, &Policy::default()), "nothing", "{container:?}");
+        let refused = Policy { env: Who::Never, refused: Refused::Error, ..Policy::default() };
+        let asked = asked(&[gpus, &COMPANIONS[..1]].concat(), &refused);
+        assert!(gpus.iter().any(|set| set.contains('/') || set.ends_with("all")) || asked == "nothing", "{asked}");
+    }
+    const MOFED: &str = "NVIDIA_MOFED=enabled";
+    check(
+        &[
+            (&["NVIDIA_VISIBLE_DEVICES=none", MOFED], "nvidia|hygon|t-head:driver"),
+            (&["AMD_VISIBLE_DEVICES=0", MOFED], "amd:0"),
+            (&["@cdi.k8s.io/a=nvidia.com/gpu=0", MOFED], "nvidia.com/gpu=0 nvidia-mofed:all"),
+            (&["@cdi.k8s.io/a=acme.example/npu=0", MOFED], "acme.example/npu=0"),
+            (&["GPU_VISIBLE_DEVICES=all", MOFED], "any:all nvidia-mofed:all"),
+            (&[&format!("{PLUGIN}/GPU-1f"), MOFED], "nvidia:GPU-1f nvidia-mofed:all"),
+            (&["@cdi.k8s.io/a=nvidia.com/mofed=all"], "nvidia.com/mofed=all"),
+            (&["@gpu-runc/gpus=driver=nvidia-mofed,device=all"], "nvidia-mofed:all"),
+            (&["NVIDIA_VISIBLE_DEVICES=0,nvidia.com/gds=all"], "nvidia|hygon|t-head:0 nvidia.com/gds=all"),
+            (&["NVIDIA_VISIBLE_DEVICES=0", "AMD_VISIBLE_DEVICES=nvidia.com/gpu=all,1"], "nvidia|hygon|t-head:0 amd:1"),
+            (&["NVIDIA_VISIBLE_DEVICES=void", "AMD_VISIBLE_DEVICES=nvidia.com/gpu=all"], "nothing"),
+            (&["AMD_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=amd.com/gpu=all", DOCKER], "-hook 0"),
+            (&["AMD_VISIBLE_DEVICES=nvidia.com/gpu=0"], "nvidia.com/gpu=0"),
+            (&["DOCKER_RESOURCE_NVIDIA=GPU-1f", "AMD_VISIBLE_DEVICES=nvidia.com/gpu=all"], "nvidia:GPU-1f"),
+            (&["HCU_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=all"], "nvidia|hygon|t-head!hygon:all hygon:0"),
+            (&["HCU_VISIBLE_DEVICES=void", "NVIDIA_VISIBLE_DEVICES=all"], "nvidia|hygon|t-head!hygon:all"),
+            (&["AMD_VISIBLE_DEVICES=void", "GPU_VISIBLE_DEVICES=all"], "any!amd:all"),
+            (
+                &["NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_MOFED=void", "GPU_VISIBLE_DEVICES=nvidia.com/mofed=all"],
+                "nvidia|hygon|t-head:0",
+            ),
         ],
         &Policy::default(),
     );
@@ -346,6 +408,26 @@ fn a_sandbox_is_left_alone_whatever_it_says() {
             "nothing"
         );
     }
+}
+
+#[test]
+fn requests_by_the_thousand_are_judged_at_once_and_summed_up() {
+    let annotations: Vec<String> = (0..20_000).map(|i| format!("@cdi.k8s.io/{i:05}=nvidia.com/gpu={i}")).collect();
+    let annotations: Vec<&str> = annotations.iter().map(String::as_str).collect();
+    let policy = Policy { annotations: false, ..Policy::default() };
+    let before = std::time::Instant::now();
+    let request = Request::from_spec(&view(&annotations), &policy, Vendors::known()).unwrap().unwrap();
+    assert!(before.elapsed().as_secs() < 2, "took {:?}", before.elapsed());
+    let told: Vec<String> = request.refusals.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 8);
+    assert!(
+        told[0].starts_with("annotation \"cdi.k8s.io/00000=nvidia.com/gpu=0\": policy.annotations is "),
+        "{told:?}"
+    );
+    assert!(
+        told[7].starts_with("annotation \"cdi.k8s.io/00007=nvidia.com/gpu=7\" and 19992 more: policy."),
+        "{told:?}"
+    );
 }
 
 #[test]

@@ -27,7 +27,7 @@ impl<'a> Journal<'a> {
 
     /// What the policy refused.
     pub(super) fn refusals(self, refusals: &[Refusal]) {
-        let line = |refusal: &Refusal| format!("refused {}: {}", refusal.source, refusal.rule);
+        let line = |refusal: &Refusal| format!("refused {refusal}");
         bounded(refusals, line, |rest| format!("refused {} more requests", rest.len()))
             .for_each(|line| self.warn(&line));
     }

@@ -40,6 +40,9 @@ pub struct Vendor {
     pub kinds: &'static [&'static str],
     /// What its devices are to a container.
     pub role: Role,
+    /// The vendor whose devices these belong to: an environment variable adds them only beside one that is granted. `None`: they come
+    /// alone.
+    pub beside: Option<&'static Vendor>,
     /// Environment variables that ask for devices; the first one that is set counts.
     pub visible: &'static [Variable],
     /// Variables of another vendor that this one's images obey too. It is considered after that vendor.
@@ -73,7 +76,7 @@ pub struct Vendor {
 pub enum Role {
     /// What containers are started for. A wish that names no vendor is for one of these.
     Accelerator,
-    /// What goes beside an accelerator and is switched on. A machine without it is a line in the log.
+    /// What is switched on beside an accelerator. If the machine does not have it, a warning is logged.
     Companion,
     /// What reaches beyond the container's own devices. The policy has a rule of its own for these.
     Management,
@@ -169,6 +172,13 @@ impl PartialEq for Vendor {
 
 impl Eq for Vendor {}
 
+impl Vendor {
+    /// Whether its devices reach beyond a container's own, so that `policy.management` decides about them.
+    pub fn is_management(&self) -> bool {
+        self.role == Role::Management || self.kinds.iter().any(|kind| table::names_management(kind))
+    }
+}
+
 impl Variable {
     const fn ids(name: &'static str) -> Self {
         Variable { name, means: Means::List }
@@ -180,6 +190,7 @@ const PLAIN: Vendor = Vendor {
     name: "",
     kinds: &[],
     role: Role::Accelerator,
+    beside: None,
     visible: &[],
     borrowed: &[],
     none: NoneMeans::Nothing,
@@ -224,6 +235,7 @@ static VENDORS: &[&Vendor] = &[
     &nvidia::MOFED,
     &nvidia::GDRCOPY,
     &nvidia::NVSWITCH,
+    &nvidia::NVSWITCH_CONTROL,
     &nvidia::IMEX,
     &nvidia::MIG_CONFIG,
     &nvidia::MIG_MONITOR,

@@ -38,7 +38,7 @@ impl Vendors {
 
     /// Those that a wish is for that names none.
     pub fn accelerators(self) -> Vec<&'static Vendor> {
-        self.iter().filter(|vendor| vendor.role == Role::Accelerator).collect()
+        self.iter().filter(|vendor| vendor.role == Role::Accelerator && !vendor.is_management()).collect()
     }
 
     /// The vendor of a `driver=`.
@@ -50,6 +50,14 @@ impl Vendors {
     pub fn by_kind(self, kind: &Kind) -> Option<&'static Vendor> {
         let is_it = |known: &&str| known.split_once('/') == Some((kind.vendor(), kind.class()));
         self.iter().find(|vendor| vendor.kinds.iter().any(is_it))
+    }
+
+    /// Whether devices of this kind reach beyond a container's own: those of a row that says so, and of any kind whose name does. CDI
+    /// specs on disk have kinds that no row has, such as the channels of NVIDIA's compute domains.
+    pub fn is_management(self, kind: &Kind) -> bool {
+        self.by_kind(kind).is_some_and(Vendor::is_management)
+            || names_management(kind.vendor())
+            || names_management(kind.class())
     }
 
     /// The vendor of Docker Swarm's generic resource `resource`, by a word of its name, else by the look of all its `ids`.
@@ -77,6 +85,13 @@ impl Vendors {
     }
 }
 
+/// Whether a kind, or a part of one, has a word in it for what reaches beyond a container's own devices.
+pub(super) fn names_management(kind: &str) -> bool {
+    const WORDS: [&str; 2] = ["management", "compute-domain"];
+    let kind = kind.to_ascii_lowercase();
+    WORDS.iter().any(|word| kind.contains(word))
+}
+
 fn starts_with_ignoring_case(word: &str, capitals: &str) -> bool {
     word.get(..capitals.len()).is_some_and(|start| start.eq_ignore_ascii_case(capitals))
 }
@@ -99,7 +114,9 @@ mod tests {
                 assert_eq!(Vendors::known().by_kind(&kind.parse().unwrap()), Some(vendor));
             }
             for variable in vendor.visible {
-                assert!(variables.insert(variable.name), "{} twice", variable.name);
+                // What controls a companion's devices is asked for together with them.
+                let is_shared = vendor.beside.is_some() && vendor.is_management();
+                assert!(variables.insert(variable.name) != is_shared, "{} twice", variable.name);
                 assert!(Vendors::known().names_variable(variable.name), "{} is not found", variable.name);
             }
         }
@@ -111,6 +128,32 @@ mod tests {
             }
         }
         assert_eq!(Vendors::known().by_kind(&"acme.example/npu".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn what_reaches_beyond_a_containers_own_devices_is_told_by_row_and_by_name() {
+        for (kind, expected) in [
+            ("management.nvidia.com/gpu", true),
+            ("management.nvidia.com/nvswitch", true),
+            ("nvidia.com/imex-channel", true),
+            ("k8s.compute-domain.nvidia.com/channel", true),
+            ("k8s.Compute-Domain.nvidia.com/channel", true),
+            ("acme.example/npu-management", true),
+            ("nvidia.com/nvswitch", false),
+            ("nvidia.com/gpu", false),
+            ("acme.example/compute", false),
+        ] {
+            assert_eq!(Vendors::known().is_management(&kind.parse().unwrap()), expected, "{kind}");
+        }
+    }
+
+    #[test]
+    fn companions_belong_to_an_accelerator() {
+        for vendor in VENDORS {
+            let owner = vendor.beside.map(|owner| owner.role);
+            assert!(owner.is_none_or(|role| role == Role::Accelerator), "{}", vendor.name);
+            assert!(vendor.role != Role::Companion || owner.is_some(), "{}", vendor.name);
+        }
     }
 
     #[test]

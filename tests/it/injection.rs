@@ -32,8 +32,11 @@ fn inject(specs: &[Value], asked: &[&str], config: &Value) -> Result<Value, Stri
 
 fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String> {
     let names: Vec<QualifiedName> = asked.iter().map(|name| name.parse().unwrap()).collect();
-    let asks =
-        if names.is_empty() { vec![] } else { vec![Ask { source: Source::CommandLine, want: Want::Names(names) }] };
+    let asks = if names.is_empty() {
+        vec![]
+    } else {
+        vec![Ask { source: Source::CommandLine, want: Want::Names(names), beside: None }]
+    };
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
     let wanted = resolve::Wanted::of(&request);
@@ -422,7 +425,7 @@ fn specs_made_in_memory_resolve_like_files() {
     };
     let mut registry = Registry::default();
     registry.add(spec, "made in memory");
-    let ask = Ask { source: Source::CommandLine, want: Want::Names(vec![kind.device("n0").unwrap()]) };
+    let ask = Ask { source: Source::CommandLine, want: Want::Names(vec![kind.device("n0").unwrap()]), beside: None };
     let resolution = resolve::resolve(&Request { asks: vec![ask], ..Request::default() }, &registry).unwrap();
     assert_eq!(resolution.edits(&mut registry), edits);
 }

@@ -12,7 +12,7 @@ const fn switched_on(name: &'static str) -> Variable {
     Variable { name, means: Means::Switch }
 }
 
-const COMPANION: Vendor = Vendor { role: Role::Companion, ..PLAIN };
+const COMPANION: Vendor = Vendor { role: Role::Companion, beside: Some(&super::NVIDIA), ..PLAIN };
 const MANAGER: Vendor = Vendor { role: Role::Management, ..PLAIN };
 
 const fn nodes(path: &'static str) -> Find {
@@ -68,11 +68,18 @@ pub(in crate::vendor) static NVSWITCH: Vendor = Vendor {
     name: "nvidia-nvswitch",
     kinds: &["nvidia.com/nvswitch"],
     visible: &[switched_on("NVIDIA_NVSWITCH")],
-    recipes: &[&Recipe {
-        shared: &[Shared::at("/dev/nvidia-nvswitchctl")],
-        ..Recipe::new(nodes("/dev/nvidia-nvswitch{}"))
-    }],
+    recipes: &[&Recipe::new(nodes("/dev/nvidia-nvswitch{}"))],
     ..COMPANION
+};
+
+/// The node that configures the fabric of all GPUs. Privileged containers get it together with the switches.
+pub(in crate::vendor) static NVSWITCH_CONTROL: Vendor = Vendor {
+    name: "nvidia-nvswitch-control",
+    kinds: &["management.nvidia.com/nvswitch"],
+    visible: NVSWITCH.visible,
+    beside: NVSWITCH.beside,
+    recipes: &[&Recipe::new(nodes("/dev/nvidia-nvswitchctl"))],
+    ..MANAGER
 };
 
 /// Channels to the memory of GPUs in other machines.

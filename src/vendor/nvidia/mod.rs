@@ -17,7 +17,9 @@ mod smi;
 mod tegra;
 mod wsl;
 
-pub(super) use companions::{GDRCOPY, GDS, IMEX, MANAGEMENT, MIG_CONFIG, MIG_MONITOR, MOFED, NVSWITCH};
+pub(super) use companions::{
+    GDRCOPY, GDS, IMEX, MANAGEMENT, MIG_CONFIG, MIG_MONITOR, MOFED, NVSWITCH, NVSWITCH_CONTROL,
+};
 
 pub(super) static NVIDIA: Vendor = Vendor {
     name: "nvidia",
