@@ -205,16 +205,20 @@ impl Taken {
                 grant.files.push(registry.path(part.file).to_owned());
             }
             self.take_part(part.file.of_all_devices(), parts);
-            self.take_part(part, parts);
-            grant.devices.push(name);
+            // What is granted already is logged already, whoever asks for it again.
+            if self.take_part(part, parts) {
+                grant.devices.push(name);
+            }
         }
         (grant, absent)
     }
 
-    fn take_part(&mut self, part: Part, parts: &mut Vec<Part>) {
-        if self.0.insert(part) {
+    fn take_part(&mut self, part: Part, parts: &mut Vec<Part>) -> bool {
+        let is_new = self.0.insert(part);
+        if is_new {
             parts.push(part);
         }
+        is_new
     }
 }
 
@@ -294,6 +298,11 @@ fn of_kind<'s>(
     }
 }
 
+/// How many devices an error names.
+const MOST_NAMES: usize = 1024;
+/// How many kinds an error explains. A container can ask for any number.
+const MOST_KINDS: usize = 8;
+
 impl Missing<'_> {
     /// The error that says who asked, which files are out of date (`stale`), what `everything` on this machine has in place of
     /// it, and what to do.
@@ -306,17 +315,17 @@ impl Missing<'_> {
     ) -> Error {
         let mut parts = Vec::new();
         let mut sources: Vec<&Source> = Vec::new();
+        // Names that one source asks for follow each other.
         for (_, source) in &self.0 {
-            if !sources.contains(source) {
+            if sources.last() != Some(&source) {
                 sources.push(source);
             }
         }
         parts.push(format!("asked for by {}", listed(sources.iter().map(ToString::to_string), " and ")));
         parts.extend(stale);
-        let mut kinds: Vec<&str> =
-            self.0.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind).collect();
-        kinds.dedup();
-        for kind in kinds {
+        let mut seen = BTreeSet::new();
+        let kinds = self.0.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind);
+        for kind in kinds.filter(|kind| seen.insert(*kind)).take(MOST_KINDS) {
             parts.push(self.what_exists(kind, everything, spec_dirs));
             parts.extend(self.what_a_file_would_have(kind, vendors));
         }
@@ -325,7 +334,10 @@ impl Missing<'_> {
         if problems.len() > 3 {
             parts.push(format!("and {} more, see \"gpu-ctk cdi list\"", problems.len() - 3));
         }
-        Error::Unresolvable { devices: self.0.into_iter().map(|(name, _)| name).collect(), because: parts.join("; ") }
+        let more = self.0.len().saturating_sub(MOST_NAMES);
+        parts.extend((more > 0).then(|| format!("{more} more devices are unavailable")));
+        let devices = self.0.into_iter().map(|(name, _)| name).take(MOST_NAMES).collect();
+        Error::Unresolvable { devices, because: parts.join("; ") }
     }
 
     /// What to do about names that are not looked for while a container starts.

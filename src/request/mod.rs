@@ -24,7 +24,7 @@ use crate::vendor::{Vendor, Vendors};
 
 pub use annotations::GPUS as ANNOTATION;
 use gathering::Gathering;
-use requirements::Requirement;
+use requirements::Requirements;
 
 mod annotations;
 mod classes;
@@ -51,7 +51,7 @@ pub struct Request {
     /// The classes of their drivers' files that the container needs, for the vendors of which it chose some.
     pub classes: Vec<(&'static Vendor, Vec<String>)>,
     /// What the image asks of drivers, whether their devices are asked for or not.
-    pub requirements: Vec<Requirement>,
+    pub requirements: Vec<Requirements>,
 }
 
 /// One source's wish.

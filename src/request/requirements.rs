@@ -4,12 +4,27 @@
 //! here counts as met: no image is kept from starting by what was not looked at.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use crate::error::{Error, Escaped, Result};
 use crate::oci::view::View;
-use crate::vendor::{Property, Requirements, Vendor, Vendors};
+use crate::vendor::{Property, Requirements as Rule, Vendor, Vendors};
 
 use super::Source;
+
+/// How many variables with conditions are judged of a container. Images have one or two.
+const MOST: usize = 64;
+
+/// What an image asks of one vendor's driver.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Requirements {
+    /// Whose driver it is about.
+    pub vendor: &'static Vendor,
+    /// The variables to judge, 64 at most.
+    pub judged: Vec<Requirement>,
+    /// How many more variables there are.
+    pub more: usize,
+}
 
 /// One variable with conditions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,44 +38,64 @@ pub struct Requirement {
 }
 
 /// The conditions in the environment of a container.
-pub(super) fn gather(view: &View<'_>, vendors: Vendors) -> Vec<Requirement> {
-    let mut found = Vec::new();
-    for (vendor, rule) in vendors.iter().filter_map(|vendor| Some((vendor, vendor.requirements?))) {
-        if !view.env(rule.off).is_some_and(is_true) {
-            found.extend(of_vendor(view, vendor, rule));
-        }
-    }
-    found
+pub(super) fn gather(view: &View<'_>, vendors: Vendors) -> Vec<Requirements> {
+    let rules = vendors.iter().filter_map(|vendor| Some((vendor, vendor.requirements?)));
+    let switched_on = rules.filter(|(_, rule)| !view.env(rule.off).is_some_and(is_true));
+    let found = switched_on.map(|(vendor, rule)| of_vendor(view, vendor, rule));
+    found.filter(|requirements| !requirements.judged.is_empty()).collect()
 }
 
-fn of_vendor(view: &View<'_>, vendor: &'static Vendor, rule: &Requirements) -> Vec<Requirement> {
-    let names = view.env.iter().filter_map(|entry| Some(entry.split_once('=')?.0));
-    let mut names: Vec<&str> =
-        names.filter(|name| name.starts_with(rule.prefix) && !name.starts_with(rule.except)).collect();
-    names.sort_unstable();
-    names.dedup();
-    let value = |name: &str| view.env(name).filter(|value| !value.trim().is_empty()).map(str::to_owned);
-    let stated = names.into_iter().filter_map(|name| Some((name, value(name)?)));
-    let mut all: Vec<(&str, String, String)> =
-        stated.map(|(name, expression)| (name, expression.clone(), expression)).collect();
+fn of_vendor(view: &View<'_>, vendor: &'static Vendor, rule: &Rule) -> Requirements {
+    let mut found = Requirements { vendor, judged: Vec::new(), more: 0 };
+    let is_condition = |name: &str| name.starts_with(rule.prefix) && !name.starts_with(rule.except);
+    // The last value of a name counts.
+    let variables = view.env.iter().filter_map(|entry| entry.split_once('=')).filter(|(name, _)| is_condition(name));
+    let mut stated: BTreeMap<&str, &str> = variables.collect();
+    stated.retain(|_, value| !value.trim().is_empty());
     let (variable, property, condition) = rule.legacy;
-    if let (Some(version), None) = (value(variable), value(condition)) {
+    let version = view.env(variable).filter(|_| !stated.contains_key(condition));
+    let mut add = |name: &str, expression: String, value: &str| {
+        if found.judged.len() < MOST {
+            let source = Source::Env(name.to_owned(), value.to_owned());
+            found.judged.push(Requirement { vendor, source, expression });
+        } else {
+            found.more += 1;
+        }
+    };
+    if let Some(version) = version {
         let mut parts = version.split('.');
         if let (Some(major), Some(minor)) = (parts.next(), parts.next()) {
-            all.push((variable, format!("{property}>={major}.{minor}"), version.clone()));
+            add(variable, format!("{property}>={major}.{minor}"), version);
         }
     }
-    let requirement = |(name, expression, value): (&str, String, String)| Requirement {
-        vendor,
-        source: Source::Env(name.to_owned(), value),
-        expression,
-    };
-    all.into_iter().map(requirement).collect()
+    stated.into_iter().for_each(|(name, value)| add(name, value.to_owned(), value));
+    found
 }
 
 /// The words that Go's `strconv.ParseBool` takes for true.
 fn is_true(text: &str) -> bool {
     ["1", "t", "T", "TRUE", "true", "True"].contains(&text)
+}
+
+impl Requirements {
+    /// Judges the variables by what is `known` of the vendor's driver. Returns the first note and one that counts the rest. Errors are
+    /// those of [`Requirement::check`].
+    pub fn check(&self, known: &[Property]) -> Result<Vec<String>> {
+        let mut notes = Vec::new();
+        let mut more = self.more;
+        for requirement in &self.judged {
+            match requirement.check(known)? {
+                Some(note) if notes.is_empty() => notes.push(note),
+                Some(_) => more += 1,
+                None => {}
+            }
+        }
+        if more > 0 {
+            let prefix = self.vendor.requirements.map_or("", |rule| rule.prefix);
+            notes.push(format!("{more} more environment variables {prefix}* cannot be checked here, and count as met"));
+        }
+        Ok(notes)
+    }
 }
 
 impl Requirement {
@@ -198,7 +233,8 @@ mod tests {
     fn check(env: &[&str], known: &[Property]) -> Vec<std::result::Result<Option<String>, String>> {
         let view = View { env: env.iter().map(|&entry| entry.into()).collect(), ..View::default() };
         let found = gather(&view, Vendors::known());
-        found.iter().map(|requirement| requirement.check(known).map_err(|error| error.to_string())).collect()
+        let judged = found.iter().flat_map(|of_vendor| &of_vendor.judged);
+        judged.map(|requirement| requirement.check(known).map_err(|error| error.to_string())).collect()
     }
 
     #[test]
@@ -266,6 +302,24 @@ mod tests {
         assert!(
             legacy.contains("unsatisfied condition: cuda>=12.4, which the container's CUDA_VERSION asks for"),
             "{legacy}"
+        );
+    }
+
+    #[test]
+    fn conditions_by_the_thousand_are_gathered_in_one_pass_and_a_few_are_judged() {
+        let env: Vec<String> = (0..60_000).map(|i| format!("NVIDIA_REQUIRE_{i:05}=arch>=7.0")).collect();
+        let view = View { env: env.iter().map(|entry| entry.as_str().into()).collect(), ..View::default() };
+        let before = std::time::Instant::now();
+        let found = gather(&view, Vendors::known()).remove(0);
+        assert!(before.elapsed().as_millis() < 1000, "took {:?}", before.elapsed());
+        assert_eq!((found.judged.len(), found.more), (MOST, 60_000 - MOST));
+        let notes = found.check(&known()).unwrap();
+        assert_eq!(
+            notes,
+            [
+                r#"environment variable "NVIDIA_REQUIRE_00000=arch>=7.0": "arch>=7.0" cannot be checked here, and counts as met"#,
+                "59999 more environment variables NVIDIA_REQUIRE_* cannot be checked here, and count as met",
+            ]
         );
     }
 

@@ -98,14 +98,13 @@ fn checked(
     host: &Host,
 ) -> Result<Vec<String>> {
     let mut notes = Vec::new();
-    for requirement in &request.requirements {
+    for requirements in &request.requirements {
         let is_of_it = |part: &Part| {
             let kind = registry.spec(part.file).map(|spec| &spec.kind);
-            kind.and_then(|kind| vendors.by_kind(kind)) == Some(requirement.vendor)
+            kind.and_then(|kind| vendors.by_kind(kind)) == Some(requirements.vendor)
         };
-        if let Some(rule) = requirement.vendor.requirements.filter(|_| resolution.parts.iter().any(is_of_it)) {
-            // Read once more for each variable: hardly an image has two.
-            notes.extend(requirement.check(&(rule.properties)(host)?)?);
+        if let Some(rule) = requirements.vendor.requirements.filter(|_| resolution.parts.iter().any(is_of_it)) {
+            notes.extend(requirements.check(&(rule.properties)(host)?)?);
         }
     }
     Ok(notes)

@@ -262,10 +262,20 @@ fn companions_are_switched_on_and_managers_need_privilege() {
         ("NVIDIA_GDS=yes", ""),
         ("NVIDIA_MOFED=enabled", "infiniband/rdma_cm infiniband/uverbs0"),
         ("NVIDIA_GDRCOPY=enabled", "gdrdrv"),
-        ("NVIDIA_NVSWITCH=enabled", "nvidia-nvswitch0 nvidia-nvswitchctl"),
+        ("NVIDIA_NVSWITCH=enabled", "nvidia-nvswitch0"),
     ] {
         assert_eq!(added(&create(host.path(), &[gpu, env]).unwrap()), expected, "{env}");
+        for without in [&[][..], &["NVIDIA_VISIBLE_DEVICES=void"], &["NVIDIA_VISIBLE_DEVICES=none"]] {
+            let started = start(host.path(), &privileged(&[without, &[env]].concat())).unwrap();
+            assert_eq!(
+                nodes(&started).split(' ').filter(|node| expected.contains(node) && !node.is_empty()).count(),
+                0,
+                "{env}"
+            );
+        }
     }
+    let switches = start(host.path(), &privileged(&[gpu, "NVIDIA_NVSWITCH=enabled"])).unwrap();
+    assert_eq!(added(&switches), "nvidia-nvswitch0 nvidia-nvswitchctl");
     let gds = create(host.path(), &[gpu, "NVIDIA_GDS=enabled"]).unwrap();
     assert!(places(&gds).contains(&"/run/udev") && places(&gds).contains(&"/etc/cufile.json"));
     for (env, expected) in [

@@ -107,8 +107,8 @@ fn holds(view: &View<'_>) {
             assert!(most <= 1024, "{most} devices");
             assert!(!ask.source.to_string().contains('\n'));
         }
-        for requirement in &request.requirements {
-            let _ = requirement.check(&[("cuda", "12.2".to_owned()), ("driver", "535.129.03".to_owned())]);
+        for requirements in &request.requirements {
+            let _ = requirements.check(&[("cuda", "12.2".to_owned()), ("driver", "535.129.03".to_owned())]);
         }
         let mut registry = registry();
         match resolve(&request, &registry) {
