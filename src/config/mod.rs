@@ -7,11 +7,12 @@ pub mod nvidia;
 mod policy;
 mod text;
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use nix::sys::stat::fstat;
+use nix::sys::stat::{FileStat, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
 pub use fault::line_of;
@@ -260,7 +261,7 @@ fn is_relative(runtime: &str) -> bool {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] for a file that cannot be read, or is no text; [`Error::Config`] for one that others could have written.
+/// [`Error::Io`] for a file that cannot be read, or is not plain, or not text; [`Error::Config`] for one that others could have written.
 pub fn believed(path: &Path) -> Result<Option<String>> {
     if path == Path::new(NO_FILE) {
         return Ok(Some(String::new()));
@@ -269,6 +270,7 @@ pub fn believed(path: &Path) -> Result<Option<String>> {
     let Some(file) = open(path)? else { return Ok(None) };
     let reader = Reader::current();
     let stat = fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?;
+    check_plain(path, &stat)?;
     if let Some(why) = reader.distrusts(path, &stat) {
         return wrong(format!("not believed: {why}"));
     }
@@ -285,16 +287,35 @@ pub fn believed(path: &Path) -> Result<Option<String>> {
 ///
 /// # Errors
 ///
-/// [`Error::Io`] for a file that cannot be read, or is no text.
+/// [`Error::Io`] for a file that cannot be read, or is not plain, or not text.
 pub fn read(path: &Path) -> Result<Option<String>> {
-    open(path)?.map(|file| text_of(file, path)).transpose()
+    let Some(file) = open(path)? else { return Ok(None) };
+    check_plain(path, &fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?)?;
+    text_of(file, path).map(Some)
+}
+
+/// Whether `path` names a file that this process has open already, as `/dev/stdin` does, and a shell's `<(command)`. It can be a pipe;
+/// whoever started the process writes to it.
+pub fn is_open_already(path: &Path) -> bool {
+    ["/dev/stdin", "/dev/fd", "/proc/self/fd"].iter().any(|own| path.starts_with(own))
 }
 
 #[allow(clippy::disallowed_methods, reason = "the files that this module reads")]
 fn open(path: &Path) -> Result<Option<File>> {
-    match File::open(path) {
+    // O_NONBLOCK: a FIFO may never have a writer.
+    let flags = if is_open_already(path) { 0 } else { libc::O_NONBLOCK | libc::O_NOCTTY };
+    match OpenOptions::new().read(true).custom_flags(flags).open(path) {
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
         opened => opened.map(Some).map_err(|cause| Error::io("read", path, cause)),
+    }
+}
+
+/// Refuses what is neither a plain file nor open already: it may never come to an end.
+fn check_plain(path: &Path, stat: &FileStat) -> Result<()> {
+    let is_plain = SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG;
+    match is_plain || is_open_already(path) {
+        true => Ok(()),
+        false => Err(Error::io("read", path, io::Error::other("it is not a plain file"))),
     }
 }
 

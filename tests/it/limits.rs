@@ -228,6 +228,82 @@ fn files_that_a_person_names_are_read_within_bounds() {
     }
 }
 
+#[test]
+fn compose_files_of_many_services_cost_what_they_are_long() {
+    let services = |count: usize, service: &dyn Fn(usize) -> String| {
+        let services: String = (0..count).map(service).collect();
+        format!("services:\n  base: {{gpus: all}}\n{services}")
+    };
+    for (what, count, whole_too, service) in [
+        ("services", 60_000, 40_000, &(|n| format!("  s{n}:\n    gpus: all\n")) as &dyn Fn(usize) -> String),
+        ("services that extend one", 60_000, 40_000, &|n| format!("  s{n}:\n    extends: base\n")),
+        ("services of other files", 60_000, 40_000, &|n| format!("  s{n}: {{extends: {{file: f, service: s}}}}\n")),
+    ] {
+        let scratch = machine();
+        for (args, count) in [(&["compose", "c.yaml"][..], count), (&["compose", "--whole", "c.yaml"], whole_too)] {
+            scratch.write("c.yaml", &services(count, service));
+            let output = limited(&scratch, 700, CTK, args);
+            let said = String::from_utf8_lossy(&output.stderr).chars().take(300).collect::<String>();
+            assert!(output.status.success(), "{what}, {args:?}: {:?} {said}", output.status);
+        }
+    }
+    for (what, count, service, part) in [
+        (
+            "each extends the one before",
+            30_000,
+            &(|n: usize| match n {
+                0 => "  s0: {gpus: all}\n".to_owned(),
+                n => format!("  s{n}: {{gpus: all, extends: s{}}}\n", n - 1),
+            }) as &dyn Fn(usize) -> String,
+            "more than 64 services extend one another",
+        ),
+        (
+            "each extends one of many",
+            30_000,
+            &|n| match n {
+                0 => format!("  s0: {{gpus: [{}]}}\n", "{count: 1}, ".repeat(60)),
+                n => format!("  s{n}: {{extends: s0}}\n"),
+            },
+            "reserve more than 200000 devices",
+        ),
+    ] {
+        let scratch = machine();
+        scratch.write("c.yaml", &services(count, service));
+        let output = limited(&scratch, 500, CTK, &["compose", "c.yaml"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(part), "{what}: {:?} {said}", output.status);
+    }
+}
+
+#[test]
+fn a_fifo_that_nobody_writes_to_is_refused_and_a_pipe_is_read() {
+    let scratch = machine();
+    assert!(Command::new("mkfifo").arg(scratch.path("fifo")).status().unwrap().success());
+    let run = |script: &str| {
+        let mut command = Command::new("timeout");
+        command.args(["20", "bash", "-c", script, CTK]).current_dir(scratch.path(""));
+        let output = command.env("GPU_RUNC_CONFIG", scratch.path("gpu-runc.toml")).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    };
+    for args in ["cdi validate fifo", "config check fifo", "config import fifo", "compose fifo", "compose --whole fifo"]
+    {
+        let (code, said) = run(&format!("\"$0\" {args}"));
+        assert!(code == Some(1) && said.contains("fifo") && said.contains("it is not a plain file"), "{args}: {said}");
+    }
+    let (code, said) = run("GPU_RUNC_CONFIG=$PWD/fifo \"$0\" cdi list");
+    assert!(code == Some(1) && said.contains("it is not a plain file"), "{said}");
+    for (script, part) in [
+        ("echo 'services: {a: {gpus: all}}' | \"$0\" compose /dev/stdin", "gpu-runc/gpus: 'all'"),
+        ("\"$0\" compose <(echo 'services: {a: {gpus: all}}')", "gpu-runc/gpus: 'all'"),
+        ("cat cdi/nvidia.json | \"$0\" cdi validate /dev/stdin", "valid: nvidia.com/gpu"),
+        ("echo | \"$0\" config import /dev/stdin", "# from /dev/stdin"),
+    ] {
+        let (code, said) = run(script);
+        assert!(code == Some(0) && said.contains(part), "{script}: {code:?} {said}");
+    }
+}
+
 /// As large as is read of an image, and every entry for another made-up processor.
 #[test]
 fn a_cache_of_an_image_costs_no_more_than_it_is_large() {
