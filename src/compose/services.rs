@@ -3,11 +3,13 @@
 //! Pure. Follows what decides which reservations count: merges and aliases, `extends` within a file, later files over earlier
 //! ones with `!reset` and `!override`. What is in files that were not given is noted, not read.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value as Json;
 
 use super::named::{self, Entry};
 use super::reservation::{self, Reservation, Wrong};
-use super::yaml::{Node, Tag, Value};
+use super::yaml::{Key, Node, Tag, Value};
 use super::{Document, value};
 use crate::config::Policy;
 use crate::error::{Error, Escaped, Result};
@@ -17,6 +19,12 @@ use crate::vendor::Vendors;
 
 /// The way to the list of reserved devices.
 pub(super) const DEVICES: [&str; 4] = ["deploy", "resources", "reservations", "devices"];
+
+/// The most services of a file that extend one another.
+const MOST_LEVELS: usize = 64;
+/// The most reservations of all services. Thousands of services can extend one that reserves thousands of devices: a small file would
+/// be more than memory holds.
+const MOST_RESERVATIONS: usize = 200_000;
 
 /// The services that reserve devices, in the order of the files.
 #[derive(Debug)]
@@ -60,15 +68,15 @@ pub(super) struct Found<'a> {
 /// [`Error::Compose`] with file, line and service for a reservation that makes no sense or that gpu-runc would not understand,
 /// and for files without any.
 pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -> Result<Plan<'a>> {
-    let (mut services, mut notes): (Vec<Service<'_>>, _) = (Vec::new(), Vec::new());
+    let (mut services, mut notes): (Vec<Service<'_>>, Notes) = (Vec::new(), Notes::default());
+    let (mut known, mut reserved) = (BTreeMap::new(), 0);
     for document in documents {
         if document.root.get("include").is_some() {
-            notes
-                .push(format!("{}: include: what other files reserve is not looked at", Escaped::path(&document.path)));
+            notes.add(format!("{}: include: what other files reserve is not looked at", Escaped::path(&document.path)));
         }
         let (clears, section) = walk(&document.root, &["services"]);
         if clears {
-            services.clear();
+            (services, known, reserved) = (Vec::new(), BTreeMap::new(), 0);
         }
         let Some(section) = section.filter(|section| !section.is_null()) else { continue };
         if !matches!(section.value, Value::Map(_)) {
@@ -78,17 +86,23 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
                 message: "services: expected a mapping of names to services".to_owned(),
             });
         }
+        let index = section.index();
         for (key, _) in section.entries() {
-            let known = services.iter().position(|service| service.name == key.name);
-            let at = known.unwrap_or(services.len());
-            if known.is_none() {
+            let at = *known.entry(key.name.as_str()).or_insert_with(|| {
                 services.push(Service::new(&key.name));
-            }
+                services.len() - 1
+            });
             let Some(service) = services.get_mut(at) else { continue };
-            for part in chain(document, section, &key.name, &mut notes) {
-                let wrong = |(line, message): Wrong| document.wrong(line, &key.name, &message);
+            let wrong = |(line, message): Wrong| document.wrong(line, &key.name, &message);
+            reserved -= service.size();
+            for part in chain(document, &index, &key.name, &mut notes).map_err(|why| wrong((key.place.line, why)))? {
                 service.lay_over(document, part).map_err(wrong)?;
+                if reserved + service.size() > MOST_RESERVATIONS {
+                    let message = format!("with it, the services reserve more than {MOST_RESERVATIONS} devices");
+                    return Err(wrong((key.place.line, message)));
+                }
             }
+            reserved += service.size();
         }
     }
     services.retain(|service| service.reservations().next().is_some());
@@ -96,7 +110,7 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
         service.check(vendors)?;
         if let Some(other) = service.runtime.as_ref().filter(|other| *other != runtime) {
             let name = Escaped::name(service.name);
-            notes.push(format!("service {name}: runtime {} is replaced", Escaped::quoted(other)));
+            notes.add(format!("service {name}: runtime {} is replaced", Escaped::quoted(other)));
         }
     }
     match (services.is_empty(), documents.first()) {
@@ -105,15 +119,27 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
                 "no service reserves devices, by deploy.resources.reservations.devices, gpus or a CDI name in devices";
             Err(Error::Compose { path: first.path.clone(), line: None, message: message.to_owned() })
         }
-        _ => Ok(Plan { services, runtime, notes }),
+        _ => Ok(Plan { services, runtime, notes: notes.in_order }),
     }
 }
 
 /// A service and those of the same file that it extends, first the one that extends none.
-fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut Vec<String>) -> Vec<&'a Node> {
+///
+/// # Errors
+///
+/// More services than [`MOST_LEVELS`] that extend each other: nobody writes that, and every one of them would read all the others.
+fn chain<'a>(
+    document: &Document,
+    section: &BTreeMap<&'a str, &'a (Key, Node)>,
+    name: &'a str,
+    notes: &mut Notes,
+) -> std::result::Result<Vec<&'a Node>, String> {
     let (mut parts, mut next, mut seen) = (Vec::new(), Some(name), Vec::new());
     while let Some(name) = next.filter(|name| !seen.contains(name)) {
-        let Some(node) = section.get(name) else { break };
+        let Some((_, node)) = section.get(name) else { break };
+        if seen.len() == MOST_LEVELS {
+            return Err(format!("more than {MOST_LEVELS} services extend one another; expected fewer"));
+        }
         seen.push(name);
         parts.push(node);
         next = match node.get("extends") {
@@ -121,10 +147,7 @@ fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut 
                 let (path, line, file) = (Escaped::path(&document.path), extends.place.line, extends.get("file"));
                 let file = Escaped::quoted(file.and_then(Node::text).unwrap_or_default()).to_string();
                 let name = Escaped::name(name);
-                let note = format!("{path}:{line}: service {name}: what {file} reserves is not looked at");
-                if !notes.contains(&note) {
-                    notes.push(note);
-                }
+                notes.add(format!("{path}:{line}: service {name}: what {file} reserves is not looked at"));
                 None
             }
             Some(extends) => extends.get("service").unwrap_or(extends).text(),
@@ -132,7 +155,22 @@ fn chain<'a>(document: &Document, section: &'a Node, name: &'a str, notes: &mut 
         };
     }
     parts.reverse();
-    parts
+    Ok(parts)
+}
+
+/// Notes in the order in which they come up, each once.
+#[derive(Default)]
+struct Notes {
+    in_order: Vec<String>,
+    seen: BTreeSet<String>,
+}
+
+impl Notes {
+    fn add(&mut self, note: String) {
+        if self.seen.insert(note.clone()) {
+            self.in_order.push(note);
+        }
+    }
 }
 
 impl<'a> Service<'a> {
@@ -182,6 +220,11 @@ impl<'a> Service<'a> {
             self.request = request_line(annotations).map(|line| (document, line)).or(self.request);
         }
         Ok(())
+    }
+
+    /// How many entries of lists it holds.
+    fn size(&self) -> usize {
+        self.devices.len() + self.gpus.len() + self.names.len() + self.nodes.len()
     }
 
     pub(super) fn reservations(&self) -> impl Iterator<Item = &Found<'a>> {

@@ -4,12 +4,14 @@
 //! Pure. The reservations stay, under keys that compose reads over. The result is read again and compared, so that a text that
 //! cannot be edited in this way is an error and never a wrong file.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Map, Value as Json, json};
 
 use super::services::{DEVICES, Plan, Service};
 use super::yaml::{self, Node, Value};
 use super::{Document, quoted, scalar};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::request::ANNOTATION;
 
 const KEPT: &str = "x-";
@@ -17,7 +19,7 @@ const KEPT: &str = "x-";
 const LISTED: &str = "devices";
 
 /// Text in place of a part of the file, which may be empty.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Edit {
     start: usize,
     length: usize,
@@ -31,27 +33,30 @@ impl Plan<'_> {
     ///
     /// [`crate::error::Error::Compose`] with the service for a text that cannot be edited without changing more than that.
     pub fn whole(&self, document: &Document) -> Result<String> {
-        let (runtime, mut edits) = (self.runtime, Vec::new());
+        let (runtime, mut edits, mut made) = (self.runtime, Vec::new(), BTreeSet::new());
+        let index = document.root.get("services").map(Node::index).unwrap_or_default();
+        let end = if document.text.contains("\r\n") { "\r\n" } else { "\n" };
         for service in &self.services {
-            let Some((key, node)) = document.root.get("services").and_then(|section| section.entry(service.name))
-            else {
-                continue;
-            };
+            let Some((key, node)) = index.get(service.name) else { continue };
             let cannot = |why: &str| document.wrong(key.place.line, service.name, &format!("{why}; {INSTEAD}"));
             // Services that share their text by an alias need each edit once.
-            for edit in edits_of(&document.text, node, service, runtime).map_err(cannot)? {
-                if !edits.contains(&edit) {
+            for edit in edits_of((&document.text, end), node, service, runtime).map_err(cannot)? {
+                if made.insert(edit.clone()) {
                     edits.push(edit);
                 }
             }
         }
         let text = applied(&document.text, edits).unwrap_or_default();
-        let after = yaml::read(&text).ok();
+        let after = yaml::read(&text).map_err(|(_, why)| {
+            let message = format!("the file with its services edited cannot be read again: {why}; {INSTEAD}");
+            Error::Compose { path: document.path.clone(), line: None, message }
+        })?;
         let section = |root: &Node| root.get("services").map(Node::json).unwrap_or_default();
-        let (before, after) = (section(&document.root), after.as_ref().map(section).unwrap_or_default());
+        let (before, after) = (section(&document.root), section(&after));
+        let planned: BTreeMap<&str, &Service<'_>> =
+            self.services.iter().map(|service| (service.name, service)).collect();
         for (key, _) in document.root.get("services").map(Node::entries).unwrap_or_default() {
-            let planned = self.services.iter().find(|service| service.name == key.name);
-            let expected = before.get(&key.name).map(|old| match planned {
+            let expected = before.get(&key.name).map(|old| match planned.get(key.name.as_str()) {
                 Some(service) => turned(old.clone(), service, runtime),
                 None => old.clone(),
             });
@@ -66,9 +71,12 @@ impl Plan<'_> {
 
 const INSTEAD: &str = "write an override file, without --whole";
 
+/// A text, and how its lines end.
+type Lines<'t> = (&'t str, &'t str);
+
 /// The edits that turn one service's text. Insertions before renamings, since both can be at its first key.
 fn edits_of(
-    text: &str,
+    lines: Lines<'_>,
     node: &Node,
     service: &Service<'_>,
     runtime: &str,
@@ -90,14 +98,14 @@ fn edits_of(
         Some(annotations) => {
             let item = quoted(&format!("{ANNOTATION}={}", service.value()));
             edits.push(match &annotations.value {
-                Value::Map(_) => inserted(text, annotations, &[(entry, None)])?,
-                Value::List(_) => inserted(text, annotations, &[(item, None)])?,
+                Value::Map(_) => inserted(lines, annotations, &[(entry, None)])?,
+                Value::List(_) => inserted(lines, annotations, &[(item, None)])?,
                 Value::Scalar(_) => return Err("its annotations are empty"),
             });
         }
     }
     if !missing.is_empty() {
-        edits.insert(0, inserted(text, node, &missing)?);
+        edits.insert(0, inserted(lines, node, &missing)?);
     }
     let devices =
         DEVICES.iter().try_fold((None, node), |(_, node), name| node.entry(name).map(|(key, node)| (Some(key), node)));
@@ -107,14 +115,18 @@ fn edits_of(
     }
     let keys = [node.entry("gpus"), listed].map(|entry| entry.map(|(key, _)| key));
     for key in keys.into_iter().chain([devices.and_then(|(key, _)| key)]).flatten() {
-        let is_quoted = text.get(key.place.start..).is_some_and(|rest| rest.starts_with(['"', '\'']));
+        let is_quoted = lines.0.get(key.place.start..).is_some_and(|rest| rest.starts_with(['"', '\'']));
         edits.push(Edit { start: key.place.start + usize::from(is_quoted), length: 0, text: KEPT.to_owned() });
     }
     Ok(edits)
 }
 
 /// Puts lines, each with what is nested in it, before the first entry of a mapping or list.
-fn inserted(text: &str, node: &Node, lines: &[(String, Option<String>)]) -> std::result::Result<Edit, &'static str> {
+fn inserted(
+    (text, end): Lines<'_>,
+    node: &Node,
+    lines: &[(String, Option<String>)],
+) -> std::result::Result<Edit, &'static str> {
     let mut start = node.place.start;
     let (before, after) = text.split_at_checked(start).ok_or("its place in the text is not known")?;
     let flow = after.strip_prefix(['{', '[']);
@@ -136,7 +148,6 @@ fn inserted(text: &str, node: &Node, lines: &[(String, Option<String>)]) -> std:
         if !indent.bytes().all(|byte| byte == b' ') {
             return Err("it does not begin on a line of its own");
         }
-        let end = if text.contains("\r\n") { "\r\n" } else { "\n" };
         let dash = if is_list { "- " } else { "" };
         let written = lines.iter().map(|(line, nested)| match nested {
             Some(nested) => format!("{dash}{line}{end}{indent}  {nested}{end}{indent}"),

@@ -2,6 +2,7 @@
 //!
 //! Knows that crate, and nothing of what compose means by the nodes.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -70,6 +71,11 @@ impl Node {
     /// The value of that name.
     pub(super) fn get(&self, name: &str) -> Option<&Node> {
         self.entry(name).map(|(_, node)| node)
+    }
+
+    /// The entries of a mapping by their names, for a mapping of which many entries are looked up.
+    pub(super) fn index(&self) -> BTreeMap<&str, &(Key, Node)> {
+        self.entries().iter().map(|entry| (entry.0.name.as_str(), entry)).collect()
     }
 
     /// A string's text.
