@@ -53,6 +53,37 @@ impl Reader {
         self.distrusts(path, &stat)
     }
 
+    /// Whether a file is root's, or this process's user's. An owner that the user namespace does not map is neither: among these are
+    /// the host's other users.
+    pub fn owns(self, stat: &FileStat) -> bool {
+        stat.st_uid == 0 || stat.st_uid == self.uid
+    }
+
+    /// Whether what root has in a directory that all can write stays there: it is sticky, and root's. Who else owns a sticky directory
+    /// can rename and remove everything in it.
+    pub fn trusts_sticky(self, stat: &FileStat) -> bool {
+        let is_roots = self.owns(stat) || (stat.st_uid == UNMAPPED && is_in_user_namespace());
+        is_roots && stat.st_mode & 0o1000 != 0
+    }
+
+    /// Why others can replace or change what is in a directory that all can write, although that is sticky.
+    pub fn exposes(self, stat: &FileStat) -> Option<String> {
+        let kind = stat.st_mode & libc::S_IFMT;
+        let is_open = stat.st_mode & 0o002 != 0 || (stat.st_mode & 0o020 != 0 && stat.st_gid != 0);
+        // Everybody can write into a socket or a pipe; that is what they are for.
+        let is_closed = match kind {
+            libc::S_IFSOCK | libc::S_IFIFO => true,
+            libc::S_IFDIR => !is_open || stat.st_mode & 0o1000 != 0,
+            _ => !is_open,
+        };
+        match kind {
+            libc::S_IFLNK => Some("is a link".to_owned()),
+            _ if !self.owns(stat) => Some(format!("belongs to user {}", stat.st_uid)),
+            _ if !is_closed => Some(format!("can be written by others (mode {:04o})", stat.st_mode & 0o7777)),
+            _ => None,
+        }
+    }
+
     fn fault(self, path: &Path, writers: Writers) -> Option<String> {
         let Writers { uid, gid, mode } = writers;
         let path = Escaped::path(path);

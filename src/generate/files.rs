@@ -10,6 +10,7 @@ use super::Chosen;
 use super::libraries;
 use crate::cdi::{Hook, Mount};
 use crate::error::{Error, Escaped, Result};
+use crate::host::shelter::Sheltered;
 use crate::host::{Found, Host};
 use crate::ldcache::names;
 use crate::vendor::recipe::{Access, Driver, Files, HookRule};
@@ -43,6 +44,10 @@ impl Installed {
             false => vec![driver_root],
         };
         for candidate in &candidates {
+            if let Some(why) = host.refusal(candidate)? {
+                let candidate = Escaped::path(candidate);
+                return Err(Error::Inject(format!("the root {candidate} of the {vendor} driver is not used: {why}")));
+            }
             let Some(root) = host.below(candidate)? else { continue };
             let folders = match driver.libraries {
                 Some(rule) => libraries::folders(rule, &root, &version)?,
@@ -133,16 +138,16 @@ impl Installed {
     fn file(&self, search: &[PathBuf], name: &str, files: &Files, mounts: &mut Mounts) -> Result<()> {
         for folder in search {
             let mut is_found = false;
-            for path in self.root.matching(&folder.join(name))? {
-                let found = match self.root.find(&path) {
+            for path in self.matching(&folder.join(name))? {
+                let found = match taken(&self.root, &path, files.access) {
                     // A user who may not see it could not mount it either.
                     Err(error) if error.is_denied() => continue,
                     found => found?,
                 };
-                let Some(found) = found.filter(|found| files.access.is_for(found)) else { continue };
+                let Some(found) = found else { continue };
                 let inside = path.strip_prefix(folder).unwrap_or(&path);
                 let place = files.at.map_or_else(|| path.clone(), |at| Path::new(at).join(inside));
-                mounts.add(&self.root, &found.path, place, files.access);
+                mounts.insert(&self.root, &found.path, place, files.access);
                 is_found = true;
             }
             if is_found {
@@ -150,6 +155,15 @@ impl Installed {
             }
         }
         Ok(())
+    }
+
+    /// The paths that `path` stands for. In a folder that all can write, anybody chooses the names: there, a pattern stands for none.
+    fn matching(&self, path: &Path) -> Result<Vec<PathBuf>> {
+        let is_pattern = path.as_os_str().as_encoded_bytes().contains(&b'*');
+        if is_pattern && self.root.is_exposed(path)? {
+            return Ok(Vec::new());
+        }
+        self.root.matching(path)
     }
 
     /// The folders to look in, those left out whose placeholder stands for nothing on this machine.
@@ -177,11 +191,52 @@ impl Installed {
 }
 
 impl Mounts {
-    /// Adds `path` below `root` at its `place` in the container.
-    pub(super) fn add(&mut self, root: &Host, path: &Path, place: PathBuf, access: Access) {
+    /// Adds `path` below `root`, which is there, at its `place` in the container, unless others than root can replace it.
+    pub(super) fn add(&mut self, root: &Host, path: &Path, place: PathBuf, access: Access) -> Result<()> {
+        if !is_left_out(root, path)? {
+            self.insert(root, path, place, access);
+        }
+        Ok(())
+    }
+
+    fn insert(&mut self, root: &Host, path: &Path, place: PathBuf, access: Access) {
         let mount = mount(&root.named(path).to_string_lossy(), &place.to_string_lossy(), access);
         self.0.insert(place, mount);
     }
+}
+
+/// What a mount takes from `path` below `root`: of the type that `access` is for, and nobody's but root's to replace. `None` where it is
+/// absent or left out, for a reason that is logged.
+pub(super) fn taken(root: &Host, path: &Path, access: Access) -> Result<Option<Found>> {
+    let found = match root.find_sheltered(path)? {
+        Sheltered::Absent => return Ok(None),
+        Sheltered::Found(found) => found,
+        Sheltered::Refused(why) => {
+            log_left_out(root, path, &why);
+            return Ok(None);
+        }
+    };
+    if !access.is_for(&found) {
+        return Ok(None);
+    }
+    if let Access::Daemon(name) = access
+        && !root.is_served(path, name)?
+    {
+        log_left_out(root, path, &format!("no daemon serves {name} in it"));
+        return Ok(None);
+    }
+    Ok(Some(found))
+}
+
+/// Whether `path` below `root` is not mounted because others than root can replace it, which is logged.
+pub(super) fn is_left_out(root: &Host, path: &Path) -> Result<bool> {
+    let refusal = root.refusal(path)?;
+    refusal.iter().for_each(|why| log_left_out(root, path, why));
+    Ok(refusal.is_some())
+}
+
+fn log_left_out(root: &Host, path: &Path, why: &str) {
+    log::debug!("{} is not mounted: {why}", Escaped::path(&root.named(path)));
 }
 
 /// The mount of `path` at `place`.
@@ -198,7 +253,7 @@ impl Access {
     fn options(self) -> &'static [&'static str] {
         match self {
             Access::Read | Access::Tree => &["ro", "nosuid", "nodev", "rbind", "rprivate"],
-            Access::Talk => &["nosuid", "nodev", "rbind", "rprivate", "noexec"],
+            Access::Talk | Access::Daemon(_) => &["nosuid", "nodev", "rbind", "rprivate", "noexec"],
         }
     }
 
@@ -208,6 +263,7 @@ impl Access {
             Access::Read => found.is(&[SFlag::S_IFREG]),
             Access::Tree => found.is(&[SFlag::S_IFREG, SFlag::S_IFDIR]),
             Access::Talk => found.is(&[SFlag::S_IFSOCK, SFlag::S_IFDIR]),
+            Access::Daemon(_) => found.is(&[SFlag::S_IFDIR]),
         }
     }
 }

@@ -73,14 +73,14 @@ fn add_folder(
             false => Some(path.clone()),
         };
         if let Some(target) = target {
-            mounts.add(root, &target, path, Access::Read);
+            mounts.add(root, &target, path, Access::Read)?;
             targets.insert(stem(name), target);
         }
     }
     let mut unlinked: BTreeMap<&str, &PathBuf> = targets.iter().map(|(stem, target)| (*stem, target)).collect();
     for (name, _) in names.iter().filter(|(_, is_link)| *is_link) {
         if let Some((stem, target)) = linked_name(name).and_then(|stem| targets.get_key_value(stem)) {
-            mounts.add(root, target, folder.join(name), Access::Read);
+            mounts.add(root, target, folder.join(name), Access::Read)?;
             unlinked.remove(stem);
         }
     }
@@ -90,12 +90,12 @@ fn add_folder(
         let file = root.pieces(target)?;
         let name = file.and_then(|file| elf::soname(&|offset, length| file.read(offset, length)));
         if let Some(name) = name.filter(|name| name != own && self::stem(name) == stem) {
-            mounts.add(root, target, folder.join(name), Access::Read);
+            mounts.add(root, target, folder.join(name), Access::Read)?;
         }
     }
     for (stem, name) in rule.links {
         if let Some(target) = targets.get(stem) {
-            mounts.add(root, target, folder.join(name), Access::Read);
+            mounts.add(root, target, folder.join(name), Access::Read)?;
         }
     }
     Ok(())

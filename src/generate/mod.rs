@@ -15,6 +15,7 @@ pub use inventory::{Item, inventory};
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Mount, Spec, write};
 use crate::config;
@@ -87,7 +88,11 @@ pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) 
             continue;
         }
         let mut edits = nodes.of_device(&device.nodes)?;
-        edits.mounts = device.files.iter().map(|file| files::mount(&file.path, &file.place, file.access)).collect();
+        for file in &device.files {
+            if !files::is_left_out(host, Path::new(&file.path))? {
+                edits.mounts.push(files::mount(&file.path, &file.place, file.access));
+            }
+        }
         if wants_all {
             all.append(edits.clone());
         }

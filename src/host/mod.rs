@@ -12,6 +12,7 @@ pub mod node;
 pub mod numbers;
 pub mod pattern;
 pub mod pci;
+pub mod shelter;
 pub mod source;
 
 use std::borrow::Cow;

@@ -5,18 +5,39 @@
 use std::path::Path;
 
 use super::Host;
+use super::shelter::Sheltered;
 use crate::cdi::Mount;
 use crate::error::Result;
 
+/// What there is of the source of a mount.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It is there, is no path of the machine, or is kept from this user.
+    Usable,
+    /// It is a path of the machine at which there is nothing.
+    Missing,
+    /// It is a path of the machine at which others than root can put what they like: why.
+    Exposed(String),
+}
+
 /// Whether `mount` brings a path of the machine that is not there.
 pub fn is_missing(mount: &Mount, host: &Host) -> Result<bool> {
+    Ok(check(mount, host)? == Source::Missing)
+}
+
+/// What there is of the source of `mount`. Errors are paths that cannot be read.
+pub fn check(mount: &Mount, host: &Host) -> Result<Source> {
     if !is_bind(mount) {
-        return Ok(false);
+        return Ok(Source::Usable);
     }
-    match host.find(Path::new(&mount.host_path)) {
+    match host.find_sheltered(Path::new(&mount.host_path)) {
         // What is kept from this user, the low-level runtime may have its own means to mount.
-        Err(error) if error.is_denied() => Ok(false),
-        found => Ok(found?.is_none()),
+        Err(error) if error.is_denied() => Ok(Source::Usable),
+        found => Ok(match found? {
+            Sheltered::Found(_) => Source::Usable,
+            Sheltered::Absent => Source::Missing,
+            Sheltered::Refused(why) => Source::Exposed(why),
+        }),
     }
 }
 

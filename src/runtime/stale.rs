@@ -10,7 +10,7 @@ use crate::cdi::{DeviceNode, Kind, Part, Registry};
 use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
-use crate::host::source;
+use crate::host::source::{self, Source};
 use crate::vendor::{Vendor, Vendors};
 
 /// A file that is out of date.
@@ -50,12 +50,22 @@ pub(super) fn complete(
         let renewal = kind.and_then(|kind| Some((describer(kind)?, kind)));
         let renewable = renewal.is_some();
         let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
+        let mut exposed: Vec<String> = Vec::new();
         for mount in registry.edits(*part).iter().flat_map(|edits| &edits.mounts) {
-            if source::is_missing(mount, host)? {
-                let missing = Escaped::quoted(&mount.host_path).to_string();
-                match renewable {
-                    true => return Ok(Some(Stale { file: path.to_owned(), missing })),
-                    false => return Err(out_of_date(path, &missing, is_known)),
+            match source::check(mount, host)? {
+                Source::Usable => {}
+                Source::Missing => {
+                    let missing = Escaped::quoted(&mount.host_path).to_string();
+                    match renewable {
+                        true => return Ok(Some(Stale { file: path.to_owned(), missing })),
+                        false => return Err(out_of_date(path, &missing, is_known)),
+                    }
+                }
+                Source::Exposed(why) => {
+                    let source = Escaped::quoted(&mount.host_path);
+                    let note = format!("{source}, which {} mounts, is left out: {why}", Escaped::path(path));
+                    notes.push((part.file, note));
+                    exposed.push(mount.host_path.clone());
                 }
             }
         }
@@ -77,6 +87,7 @@ pub(super) fn complete(
             }
         }
         if let Some(edits) = registry.edits_mut(*part) {
+            edits.mounts.retain(|mount| !exposed.contains(&mount.host_path));
             edits.device_nodes = nodes;
         }
     }

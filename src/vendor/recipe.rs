@@ -254,6 +254,9 @@ pub enum Access {
     Tree,
     /// A socket, or a folder of pipes, leads to a daemon on the machine.
     Talk,
+    /// A folder of sockets and pipes leads to a daemon on the machine that serves the one of this name in it. Without a daemon it is
+    /// left out: programs that find the folder wait for one.
+    Daemon(&'static str),
 }
 
 /// How the driver's own tool is asked what parts of devices are called.

@@ -14,7 +14,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("ldcache", &[]),
     ("elf", &[]),
     ("program", &["error"]),
-    ("host", &["error", "cdi", "oci", "ldcache"]),
+    ("host", &["error", "trust", "cdi", "oci", "ldcache"]),
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),

@@ -206,7 +206,13 @@ const DRIVER: Driver = Driver {
             access: Access::Talk,
             ..FILES
         },
-        Files { search: &["/tmp"], names: &["nvidia-mps"], access: Access::Talk, classes: COMPUTES, ..FILES },
+        Files {
+            search: &["/tmp"],
+            names: &["nvidia-mps"],
+            access: Access::Daemon("control"),
+            classes: COMPUTES,
+            ..FILES
+        },
     ],
     lists: None,
     hooks: hooks::OF_DRIVER,

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::host::Host;
+use crate::host::shelter::Sheltered;
 use crate::vendor::recipe::{Access, Device, File, Identity, Node, Wanted};
 
 const LISTS: &str = "/etc/nvidia-container-runtime/host-files-for-container.d";
@@ -67,7 +68,7 @@ fn line(text: &str) -> Option<(What, &Path)> {
 /// Adds what is at `path`, if it is there: the lists are for every machine of a family.
 fn add(host: &Host, what: What, path: &Path, device: &mut Device) -> Result<()> {
     let text = |path: PathBuf| path.to_string_lossy().into_owned();
-    if let Some(found) = host.find(path)? {
+    if let Sheltered::Found(found) = host.find_sheltered(path)? {
         match what {
             What::Node => device.nodes.push(Node::at(text(path.to_owned()))),
             What::File => {
