@@ -33,7 +33,8 @@ pub enum Verb<'a> {
 pub struct Start<'a> {
     /// `--bundle`; the current folder when absent or empty.
     pub bundle: Option<&'a OsStr>,
-    /// crun's `--config`: another file than the bundle's config.json, relative to the current folder.
+    /// crun's `--config`: another file than the bundle's config.json, relative to the current directory. The very word `config.json`
+    /// names the bundle's, and is `None` here.
     pub config: Option<&'a OsStr>,
     /// The container's id, for messages.
     pub id: Option<&'a OsStr>,
@@ -81,17 +82,21 @@ const START: &[ValueFlag] = &[
     ValueFlag("bundle", Some((b'b', &[Runc, Crun, Youki]))),
     ValueFlag("config", Some((b'f', &[Crun]))),
     ValueFlag("console-socket", Some((b'c', &[Youki]))),
-    ValueFlag("pidfd-socket", None),
     ValueFlag("pid-file", Some((b'p', &[Youki]))),
     ValueFlag("preserve-fds", None),
     ValueFlag("image-path", None),
     ValueFlag("work-path", None),
-    ValueFlag("parent-path", None),
     ValueFlag("manage-cgroups-mode", None),
-    ValueFlag("empty-ns", None),
     ValueFlag("lsm-profile", None),
     ValueFlag("lsm-mount-context", None),
     ValueFlag("network-lock", None),
+];
+
+/// Flags that crun does not have: `--pid` is short for `--pid-file` there.
+const NOT_OF_CRUN: &[ValueFlag] = &[
+    ValueFlag("pidfd-socket", None),
+    ValueFlag("parent-path", None),
+    ValueFlag("empty-ns", None),
     ValueFlag("status-fd", None),
 ];
 
@@ -100,6 +105,7 @@ const SWITCHES: &[&str] = &[
     "debug",
     "systemd-cgroup",
     "help",
+    "usage",
     "version",
     "no-pivot",
     "no-new-keyring",
@@ -111,8 +117,6 @@ const SWITCHES: &[&str] = &[
     "ext-unix-sk",
     "shell-job",
     "file-locks",
-    "auto-dedup",
-    "lazy-pages",
 ];
 
 /// One argument in the grammar of its dialect.
@@ -121,8 +125,8 @@ enum Word<'a> {
     Flag(&'static str, &'a OsStr),
     /// A flag without one, or one that is not known.
     Switch,
-    /// A flag that makes the verb explain itself instead.
-    Help,
+    /// A flag that makes the program tell of itself, and start nothing.
+    Tell,
     /// `--`: no flags after it.
     End,
     /// Anything else.
@@ -137,9 +141,11 @@ impl<'a> Invocation<'a> {
         let mut flags_ended = false;
         let verb = loop {
             let Some(arg) = args.next() else { return invocation };
-            match if flags_ended { Word::Operand(arg) } else { word(arg, &mut args, &[GLOBAL], dialect) } {
+            match if flags_ended { Word::Operand(arg) } else { word(arg, &mut args, &[GLOBAL], dialect, &GLOBAL_TELLS) }
+            {
                 Word::Flag(name, value) => invocation.global(name, value),
-                Word::Switch | Word::Help => {}
+                Word::Switch => {}
+                Word::Tell => return invocation,
                 Word::End => flags_ended = true,
                 Word::Operand(verb) => break verb,
             }
@@ -154,14 +160,18 @@ impl<'a> Invocation<'a> {
     fn operands(&mut self, args: &mut impl Iterator<Item = &'a OsStr>, dialect: Dialect) {
         let mut start = Start::default();
         let mut flags_ended = false;
+        // Newer runc takes global flags after the verb too; nobody gives them another meaning there.
+        let known: &[&[ValueFlag]] = if dialect == Crun { &[START, GLOBAL] } else { &[START, NOT_OF_CRUN, GLOBAL] };
         while let Some(arg) = args.next() {
-            // Newer runc takes global flags after the verb too; nobody gives them another meaning there.
-            match if flags_ended { Word::Operand(arg) } else { word(arg, args, &[START, GLOBAL], dialect) } {
+            match if flags_ended { Word::Operand(arg) } else { word(arg, args, known, dialect, &TELLS) } {
                 Word::Flag("bundle", value) => start.bundle = Some(value),
-                Word::Flag("config", value) if dialect == Crun => start.config = Some(value),
+                // Source: crun src/run_create.c, which looks for every other word in the current directory.
+                Word::Flag("config", value) if dialect == Crun => {
+                    start.config = Some(value).filter(|file| *file != "config.json");
+                }
                 Word::Flag(name, value) => self.global(name, value),
                 Word::Switch => {}
-                Word::Help => return self.verb = Verb::Other,
+                Word::Tell => return self.verb = Verb::Other,
                 Word::End => flags_ended = true,
                 Word::Operand(id) => {
                     start.id = start.id.or(Some(id));
@@ -181,18 +191,24 @@ impl<'a> Invocation<'a> {
     }
 }
 
+/// Words that make a program tell of itself instead of what it is asked.
+const TELLS: [&str; 2] = ["help", "h"];
+/// The same before the verb. Source: urfave/cli, which runc is built with, and crun's `argp`.
+const GLOBAL_TELLS: [&str; 5] = ["help", "h", "version", "v", "V"];
+
 fn word<'a>(
     arg: &'a OsStr,
     rest: &mut impl Iterator<Item = &'a OsStr>,
     known: &[&'static [ValueFlag]],
     dialect: Dialect,
+    tells: &[&str],
 ) -> Word<'a> {
     let bytes = arg.as_bytes();
     let empty = OsStr::new("");
     let flags = || known.iter().copied().flatten();
     match bytes {
         b"--" => return Word::End,
-        b"--help" | b"-h" | b"-help" | b"-?" => return Word::Help,
+        b"-?" => return Word::Tell,
         [b'-', _, ..] => {}
         _ => return Word::Operand(arg),
     }
@@ -202,36 +218,52 @@ fn word<'a>(
         Some(at) => (body.get(..at).unwrap_or_default(), body.get(at + 1..).map(OsStr::from_bytes)),
         None => (body, None),
     };
+    // One dash and a whole word is Go's way, or a group of letters.
+    if tells.iter().any(|tell| tell.as_bytes() == name) && (dashes == 2 || name.len() == 1 || dialect == Runc) {
+        let is_denied = dialect == Runc && value.is_some_and(is_false);
+        return if is_denied { Word::Switch } else { Word::Tell };
+    }
     if dashes == 2 || dialect == Runc {
         let exact = flags().find(|flag| flag.0.as_bytes() == name);
-        if let Some(flag) = exact.or_else(|| if dialect == Crun { abbreviated(name, known) } else { None }) {
+        // Go takes one dash for two, and two for one.
+        let by_letter = || flags().find(|flag| dialect == Runc && flag.has_letter(name, dialect));
+        let in_short = || if dialect == Crun { abbreviated(name, known) } else { None };
+        if let Some(flag) = exact.or_else(by_letter).or_else(in_short) {
             return Word::Flag(flag.0, value.or_else(|| rest.next()).unwrap_or(empty));
         }
-        if dashes == 2 {
-            return Word::Switch;
-        }
+        return Word::Switch;
     }
     // A single dash: `-b X`, `-b=X`, `-bX`, and switches before it where they may be grouped.
     let mut letters = body;
     while let Some((letter, after)) = letters.split_first() {
-        let flag = flags().find(|flag| flag.1.is_some_and(|(l, dialects)| l == *letter && dialects.contains(&dialect)));
+        let flag = flags().find(|flag| flag.has_letter(&[*letter], dialect));
         match (flag, after, dialect) {
             (Some(flag), [], _) => return Word::Flag(flag.0, rest.next().unwrap_or(empty)),
-            (Some(flag), [b'=', value @ ..], Runc | Youki) => return Word::Flag(flag.0, OsStr::from_bytes(value)),
-            (Some(flag), attached, Crun | Youki) => return Word::Flag(flag.0, OsStr::from_bytes(attached)),
-            (_, _, Runc) => return Word::Switch,
-            (None, after, Crun | Youki) => letters = after,
+            (Some(flag), [b'=', value @ ..], Youki) => return Word::Flag(flag.0, OsStr::from_bytes(value)),
+            (Some(flag), attached, _) => return Word::Flag(flag.0, OsStr::from_bytes(attached)),
+            (None, after, _) => letters = after,
         }
     }
     Word::Switch
 }
 
-/// The one flag that `prefix` is short for. A switch that it could mean as well makes it none.
+/// What Go reads as a false flag. Source: strconv.ParseBool.
+fn is_false(value: &OsStr) -> bool {
+    ["0", "f", "F", "false", "FALSE", "False"].iter().any(|word| value == *word)
+}
+
+impl ValueFlag {
+    fn has_letter(&self, name: &[u8], dialect: Dialect) -> bool {
+        self.1.is_some_and(|(letter, dialects)| name == [letter] && dialects.contains(&dialect))
+    }
+}
+
+/// The one flag, of the first of `known`, that `prefix` is short for. A switch that it could mean as well makes it none.
 fn abbreviated(prefix: &[u8], known: &[&'static [ValueFlag]]) -> Option<&'static ValueFlag> {
     if prefix.is_empty() || SWITCHES.iter().any(|switch| switch.as_bytes().starts_with(prefix)) {
         return None;
     }
-    let mut meant = known.iter().copied().flatten().filter(|flag| flag.0.as_bytes().starts_with(prefix));
+    let mut meant = known.iter().take(1).copied().flatten().filter(|flag| flag.0.as_bytes().starts_with(prefix));
     meant.next().filter(|_| meant.next().is_none())
 }
 
@@ -259,6 +291,12 @@ mod tests {
             ("r create --bundle=/b c", "/b", "/b", "/b"),
             ("r create -b /b c", "/b", "/b", "/b"),
             ("r create -b=/b c", "/b", "=/b", "/b"),
+            ("r create --b /b c", "/b", "/b", "-"),
+            ("r create --b=/b c", "/b", "/b", "-"),
+            ("r create --pid /p c", "-", "-", "-"),
+            ("r create --pid /p --bundle /b c", "/b", "/b", "/b"),
+            ("r create --pid=/p --console /s --preserve 3 -b /b c", "/b", "/b", "/b"),
+            ("r create --p=/p -b /b c", "/b", "/b", "/b"),
             ("r create -b=/foo/=bar c", "/foo/=bar", "=/foo/=bar", "/foo/=bar"),
             ("r create -b/b c", "-", "/b", "/b"),
             ("r create -bundle /b c", "/b", "undle", "undle"),
@@ -298,6 +336,7 @@ mod tests {
             "r --rootless true run c",
             "r -- create c",
             "r --root create create create",
+            "r create --version c",
         ] {
             let expected = line != "r";
             for dialect in [Runc, Crun, Youki] {
@@ -312,6 +351,10 @@ mod tests {
             "r --root create kill run 9",
             "r --log create --log-format json state c",
             "r --version",
+            "r --version run c",
+            "r -v create c",
+            "r --help create c",
+            "r --root /r --help=true create c",
             "r --help",
             "r features",
             "r kill version 9",
@@ -343,16 +386,45 @@ mod tests {
 
     #[test]
     fn cruns_other_configuration_file_is_found() {
-        for (line, config) in
-            [("r run -f x.json c", "x.json"), ("r create --config=x.json c", "x.json"), ("r run -fx c", "x")]
-        {
+        for (line, config) in [
+            ("r run -f x.json c", Some("x.json")),
+            ("r create --config=x.json c", Some("x.json")),
+            ("r run -fx c", Some("x")),
+            ("r run --bundle /b -f config.json c", None),
+            ("r run -f ./config.json c", Some("./config.json")),
+            ("r run --conf x c", Some("x")),
+        ] {
             let line = argv(line);
             let Verb::Start(start) = Invocation::parse(&line, Crun).verb else { panic!("no verb") };
-            assert_eq!(start.config, Some(OsStr::new(config)));
+            assert_eq!(start.config, config.map(OsStr::new));
         }
         let line = argv("r create -f x.json c");
         let Verb::Start(start) = Invocation::parse(&line, Runc).verb else { panic!("no verb") };
         assert_eq!(start.config, None, "runc has no such flag");
+    }
+
+    #[test]
+    fn a_pid_file_in_short_is_not_the_id() {
+        for line in ["r run --pid /p c", "r run --pid=/p c", "r run --pid-f /p c"] {
+            let line = argv(line);
+            let Verb::Start(start) = Invocation::parse(&line, Crun).verb else { panic!("no verb") };
+            assert_eq!(start.id, Some(OsStr::new("c")), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_that_go_reads_as_false_tells_nothing() {
+        for (line, starts) in [
+            ("r --version=false run c", true),
+            ("r --help=0 run c", true),
+            ("r -version=F run c", true),
+            ("r --version=true run c", false),
+            ("r -version run c", false),
+            ("r --v run c", false),
+            ("r run --help=false c", true),
+        ] {
+            assert_eq!(bundle(line, Runc).is_some(), starts, "{line}");
+        }
     }
 
     #[test]

@@ -184,6 +184,18 @@ fn the_configuration_that_crun_is_told_to_read_is_the_one_that_is_edited() {
         assert!(fs::read_to_string(&other).unwrap().contains("A=b"), "{args:?}");
         assert_eq!(fs::read_to_string(bundle.path().join("config.json")).unwrap(), ASKS, "{args:?}");
     }
+    // crun is in the bundle by the time that it opens the file of its default name, which no other word names.
+    let cwd = tempfile::tempdir().unwrap();
+    fs::write(cwd.path().join("config.json"), ASKS).unwrap();
+    let edits = |file: &str| {
+        fs::write(bundle.path().join("config.json"), ASKS).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_gpu-runc"));
+        command.args(["run", "--bundle"]).arg(bundle.path()).args(["-f", file, "c"]).current_dir(cwd.path());
+        assert!(command.env("GPU_RUNC_CONFIG", bundle.path().join("gpu-runc.toml")).status().unwrap().success());
+        [bundle.path(), cwd.path()].map(|folder| fs::read_to_string(folder.join("config.json")).unwrap() != ASKS)
+    };
+    assert_eq!(edits("config.json"), [true, false]);
+    assert_eq!(edits("./config.json"), [false, true]);
 }
 
 #[test]
