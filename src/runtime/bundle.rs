@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process;
 
@@ -40,7 +40,18 @@ impl Bundle {
     /// Reads the configuration at `path`; `None` if there is none.
     pub fn read(path: &Path) -> Result<Option<Self>> {
         let failed = |cause| Error::io("read", path, cause);
-        // O_NONBLOCK, or a pipe in its place would hold us up.
+        // Before it is opened: whoever writes into a pipe would lose what the low-level runtime is to read.
+        let found = match fs::metadata(path) {
+            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found.map_err(failed)?,
+        };
+        if !found.is_file() {
+            return Err(spec_error(path, "not a regular file"));
+        }
+        if found.len() > LARGEST {
+            return Err(spec_error(path, TOO_LARGE));
+        }
+        // It may be another one by now. O_NONBLOCK, or a pipe in its place would hold us up.
         let open = |path: &Path, flags| OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | flags).open(path);
         let (opened, target) = match open(path, libc::O_NOFOLLOW) {
             Err(cause) if cause.raw_os_error() == Some(libc::ELOOP) => {
@@ -53,13 +64,6 @@ impl Bundle {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             opened => opened.map_err(failed)?,
         };
-        let found = file.metadata().map_err(failed)?;
-        if !found.is_file() {
-            return Err(spec_error(path, "not a regular file"));
-        }
-        if found.len() > LARGEST {
-            return Err(spec_error(path, TOO_LARGE));
-        }
         let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or_default() + 1);
         (&mut file).take(LARGEST).read_to_end(&mut bytes).map_err(failed)?;
         let text = match String::from_utf8(bytes) {
@@ -67,6 +71,11 @@ impl Bundle {
             Err(not_utf8) => Text::Lossy(String::from_utf8_lossy(not_utf8.as_bytes()).into_owned()),
         };
         Ok(Some(Bundle { path: path.to_owned(), target, text, found }))
+    }
+
+    /// Whether a pipe is at `path`, which only one can read.
+    pub fn is_pipe(path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo())
     }
 
     /// Where the configuration is.

@@ -69,7 +69,17 @@ fn start(
 
 /// Gives the container of `start` the GPUs that it asks for, in its config.json.
 fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Option<Error>) -> Result<()> {
-    let Some(bundle) = Bundle::read(&config_json(start))? else { return Ok(()) };
+    const PIPE: &str = "config.json is a pipe: it is left to the low-level runtime, with any GPU request in it";
+    let path = config_json(start);
+    let bundle = match Bundle::read(&path) {
+        Err(_) if Bundle::is_pipe(&path) => {
+            crate::log::start("gpu-runc", &config.log);
+            Journal::of(container).warnings(&[PIPE.to_owned()]);
+            return Ok(());
+        }
+        bundle => bundle?,
+    };
+    let Some(bundle) = bundle else { return Ok(()) };
     let spec = Spec::parse(bundle.text(), bundle.path())?;
     let vendors = Vendors::with(&config.vendor);
     let known = *vendors.as_ref().unwrap_or(&Vendors::known());
