@@ -43,7 +43,7 @@ mod yaml;
 pub use fault::Fault;
 pub use name::{Kind, QualifiedName};
 pub use registry::{Lookup, Part, Problem, Registry};
-pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Mount, NetDevice, Spec};
+pub use spec::{ContainerEdits, Device, DeviceNode, Hook, IntelRdt, Missing, Mount, NetDevice, Spec};
 
 /// Reads the text of a CDI file, JSON or YAML, and judges all of it. The error holds every fault that could be found.
 pub fn parse(text: &str) -> Result<Spec, Vec<Fault>> {

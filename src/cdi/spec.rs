@@ -132,6 +132,18 @@ pub struct DeviceNode {
     /// Group.
     #[serde(default, deserialize_with = "optional_unquoted", skip_serializing_if = "Option::is_none")]
     pub gid: Option<u32>,
+    /// Set where the host does not have the device node. Not a part of CDI: no file holds it.
+    #[serde(skip)]
+    pub missing: Option<Missing>,
+}
+
+/// A device node that is described by its major:minor and that the host does not have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Missing {
+    /// Whether the container cannot do without the device node.
+    pub is_required: bool,
+    /// Who owns the device node once the driver's own tool makes it: uid and gid. `None` where no loaded driver wants it made.
+    pub owner: Option<(u32, u32)>,
 }
 
 impl DeviceNode {

@@ -1,6 +1,6 @@
 //! `gpu-ctk system`: what a machine may lack in `/dev`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Subcommand;
@@ -44,12 +44,11 @@ impl System {
         config.host.dev_root = roots.dev_root.clone().unwrap_or(config.host.dev_root);
         let host = Host::open(&config.host.root)?;
         let root = &config.host.dev_root;
-        let root = if root.as_os_str().is_empty() { Path::new("/") } else { root };
         let absent = || {
             let key = if roots.dev_root.is_some() { "--dev-root" } else { "host.dev-root" };
             Error::Usage(format!("{key} {}: this host has no such folder", Escaped::path(root)))
         };
-        let place = host.below(root)?.ok_or_else(absent)?;
+        let place = nodes::place(&host, root)?.ok_or_else(absent)?;
         let (known, is_whole) = described(&config, &host)?;
         match &self {
             System::CreateDevCharSymlinks(roots) => {
@@ -65,9 +64,15 @@ impl System {
                 answer(&links.iter().map(line).collect::<String>())?;
             }
             System::CreateDeviceNodes(roots) => {
-                // Those that are there are named by where they are.
-                let own = known.into_iter().filter(|node| node.host_path.is_empty()).collect();
-                for node in nodes::missing(&place, own)? {
+                let absent = known.into_iter().filter(|node| node.missing.is_some()).collect();
+                for node in nodes::missing(&place, absent)? {
+                    if node.missing.is_some_and(|missing| missing.owner.is_none()) {
+                        eprintln!(
+                            "gpu-ctk: {} is left out: the driver is set up to make no device nodes",
+                            node.on_host()
+                        );
+                        continue;
+                    }
                     if !roots.dry_run {
                         nodes::make(&place, &node)?;
                     }

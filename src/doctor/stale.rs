@@ -60,7 +60,7 @@ fn is_promised(node: &DeviceNode, spec: &Spec, vendor: Option<&Vendor>, machine:
     }
     match vendor.filter(|vendor| !vendor.recipes.is_empty()) {
         // A driver that is not whole makes nothing, and has a finding of its own.
-        Some(vendor) => Ok(generate::promises(vendor, &spec.kind, node, machine).unwrap_or(false)),
+        Some(vendor) => Ok(generate::promise(vendor, &spec.kind, node, machine).is_ok_and(|promise| promise.is_some())),
         None => Ok(numbers::is_given(&numbers::read(machine.host)?, node.major)),
     }
 }

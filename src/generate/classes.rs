@@ -30,6 +30,11 @@ impl<'a> Chosen<'a> {
         *self == Chosen::All || classes.is_empty() || self.names().any(|chosen| classes.contains(&chosen))
     }
 
+    /// Whether one of `classes` was chosen.
+    pub(super) fn requests(&self, classes: &[&str]) -> bool {
+        !classes.is_empty() && self.needs(classes)
+    }
+
     /// Whether no file of the driver is wanted, not even what belongs to no class.
     pub(super) fn is_nothing(&self) -> bool {
         *self == Chosen::These(&[])
@@ -64,6 +69,7 @@ mod tests {
             (Chosen::These(&[]), &[], true),
         ] {
             assert_eq!(chosen.needs(classes), needed, "{chosen:?} {classes:?}");
+            assert_eq!(chosen.requests(classes), needed && !classes.is_empty(), "{chosen:?} {classes:?}");
         }
     }
 }

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use crate::cdi::{ContainerEdits, DeviceNode, Kind, Mount, Spec, write};
+use crate::cdi::{ContainerEdits, DeviceNode, Kind, Missing, Mount, Spec, write};
 use crate::config;
 use crate::error::Result;
 use crate::host::Host;
@@ -79,7 +79,7 @@ pub fn spec(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, wish: Wish<'_>) 
     let Machine { host, roots } = machine;
     let driver = recipe.driver.map(|driver| Installed::locate(driver, vendor.name, host, &roots.driver_root));
     let driver = driver.transpose()?;
-    let nodes = Nodes::new(machine, driver.as_ref().map(Installed::root), recipe.joins_groups, chosen, by)?;
+    let nodes = Nodes::new(machine, driver.as_ref().map(Installed::root), recipe, chosen, by)?;
     let mut spec = Spec::new(String::new(), kind.clone());
     let mut all = ContainerEdits::default();
     for device in found {
@@ -123,14 +123,15 @@ pub fn everything(vendor: &Vendor, kind: &Kind, machine: Machine<'_>, nodes: By)
     spec(vendor, kind, machine, Wish { wants: &|_, _| true, names, chosen, nodes, hooks: None })
 }
 
-/// Whether the driver of `vendor` would make this very node, which nobody has made yet.
-pub fn promises(vendor: &Vendor, kind: &Kind, node: &DeviceNode, machine: Machine<'_>) -> Result<bool> {
-    let Some(spec) = everything(vendor, kind, machine, By::Path)? else { return Ok(false) };
+/// What is known of this very device node, which nobody has made yet, where the driver of `vendor` would make it; else `None`.
+pub fn promise(vendor: &Vendor, kind: &Kind, node: &DeviceNode, machine: Machine<'_>) -> Result<Option<Missing>> {
+    let Some(spec) = everything(vendor, kind, machine, By::Path)? else { return Ok(None) };
     let of_devices = spec.devices.iter().flat_map(|device| &device.container_edits.device_nodes);
     let is_it = |made: &DeviceNode| {
         (&made.path, &made.node_type, made.major, made.minor) == (&node.path, &node.node_type, node.major, node.minor)
     };
-    Ok(spec.container_edits.device_nodes.iter().chain(of_devices).any(is_it))
+    let mut made = spec.container_edits.device_nodes.iter().chain(of_devices);
+    Ok(made.find(|made| is_it(made)).and_then(|made| made.missing))
 }
 
 /// Those devices of `vendor` that the machine has and one of whose names `wanted` wants, with the recipe that found them. `None`

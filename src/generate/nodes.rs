@@ -9,10 +9,10 @@ use std::path::Path;
 use nix::sys::stat::{SFlag, major, minor};
 
 use super::{By, Chosen, Machine};
-use crate::cdi::{ContainerEdits, DeviceNode};
+use crate::cdi::{ContainerEdits, DeviceNode, Missing};
 use crate::error::{Error, Escaped, Result};
 use crate::host::{Host, numbers};
-use crate::vendor::recipe::{Node, Number, Shared};
+use crate::vendor::recipe::{Node, Number, ReadRules, Recipe, Shared};
 
 /// Where nodes are looked for.
 pub(super) struct Nodes<'a> {
@@ -22,6 +22,7 @@ pub(super) struct Nodes<'a> {
     /// The root that the configuration names, in place of both.
     configured: Option<Host>,
     joins_groups: bool,
+    rules: Option<ReadRules>,
     chosen: &'a Chosen<'a>,
     by: By,
     /// The text of `/proc/devices`, read for nodes with a number.
@@ -33,10 +34,11 @@ impl<'a> Nodes<'a> {
     pub(super) fn new(
         machine: Machine<'a>,
         driver: Option<&'a Host>,
-        joins_groups: bool,
+        recipe: &Recipe,
         chosen: &'a Chosen<'a>,
         by: By,
     ) -> Result<Self> {
+        let Recipe { joins_groups, rules, .. } = *recipe;
         let Machine { host, roots } = machine;
         let dev_root = &roots.dev_root;
         let configured = match dev_root.as_os_str().is_empty() {
@@ -46,14 +48,14 @@ impl<'a> Nodes<'a> {
             })?),
         };
         let driver = driver.filter(|driver| driver.named(Path::new("/")) != Path::new("/"));
-        Ok(Nodes { host, driver, configured, joins_groups, chosen, by, numbers: OnceCell::new() })
+        Ok(Nodes { host, driver, configured, joins_groups, rules, chosen, by, numbers: OnceCell::new() })
     }
 
     /// The edits for a device. An error if a node that it cannot be used without is not there and not to be made.
     pub(super) fn of_device(&self, nodes: &[Node]) -> Result<ContainerEdits> {
         let mut edits = ContainerEdits::default();
         for Node { path, place, number, .. } in nodes.iter().filter(|node| self.chosen.needs(node.classes)) {
-            let node = self.node(path, place, *number)?;
+            let node = self.node(path, place, *number, true)?;
             if let (None, Some(number)) = (&node, number) {
                 return Err(Error::Inject(format!(
                     "{path} is not there, and /proc/devices has no {}; is all of the driver loaded?",
@@ -68,19 +70,22 @@ impl<'a> Nodes<'a> {
     /// The edits for nodes that go with any device, those left out that the machine has not.
     pub(super) fn shared(&self, nodes: &[Shared]) -> Result<ContainerEdits> {
         let mut edits = ContainerEdits::default();
-        for Shared { path, place, number, .. } in nodes.iter().filter(|node| self.chosen.needs(node.classes)) {
-            add(self.node(path, place, *number)?, &mut edits);
+        for Shared { path, place, number, required_by, .. } in
+            nodes.iter().filter(|node| self.chosen.needs(node.classes))
+        {
+            let is_required = required_by.is_none_or(|classes| self.chosen.requests(classes));
+            add(self.node(path, place, *number, is_required)?, &mut edits);
         }
         Ok(edits)
     }
 
     /// The node at `path`, or one that is to be made, at its `place` in the container.
-    fn node(&self, path: &str, place: &str, number: Option<Number>) -> Result<Option<DeviceNode>> {
+    fn node(&self, path: &str, place: &str, number: Option<Number>, is_required: bool) -> Result<Option<DeviceNode>> {
         let node = match (self.present(path)?, number) {
-            (None, Some(number)) => self.promised(path, number)?,
+            (None, Some(number)) => self.promised(path, number, is_required)?,
             // A node that somebody made once and for all outlives the driver's number.
             (Some((_, major)), Some(number)) if self.major(number)?.is_some_and(|is| is != major) => {
-                self.promised(path, number)?
+                self.promised(path, number, is_required)?
             }
             (node, _) => node.map(|(node, _)| node),
         };
@@ -124,13 +129,16 @@ impl<'a> Nodes<'a> {
     }
 
     /// A node that nobody has made yet, of a driver that is loaded.
-    fn promised(&self, path: &str, number: Number) -> Result<Option<DeviceNode>> {
-        Ok(self.major(number)?.map(|major| DeviceNode {
+    fn promised(&self, path: &str, number: Number, is_required: bool) -> Result<Option<DeviceNode>> {
+        let Some(major) = self.major(number)? else { return Ok(None) };
+        let rules = self.rules.map(|read| read(self.host)).transpose()?.unwrap_or_default();
+        Ok(Some(DeviceNode {
             path: path.to_owned(),
             node_type: "c".to_owned(),
             major,
             minor: number.minor,
-            file_mode: Some(number.mode),
+            file_mode: Some(number.mode & rules.mode),
+            missing: Some(Missing { is_required, owner: rules.makes_nodes.then_some((rules.uid, rules.gid)) }),
             ..DeviceNode::default()
         }))
     }

@@ -66,10 +66,9 @@ pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Gra
                 return Err(missing.explained(&everything, &config.cdi.spec_dirs, told(&stale), vendors));
             }
         };
-        let is_promised =
-            |vendor: &Vendor, kind: &Kind, node: &DeviceNode| generate::promises(vendor, kind, node, machine);
+        let promise = |vendor: &Vendor, kind: &Kind, node: &DeviceNode| generate::promise(vendor, kind, node, machine);
         let parts = &resolution.parts;
-        match stale::complete(parts, &mut registry, &host, &describer, &is_promised, &mut renumbered)? {
+        match stale::complete(parts, &mut registry, &host, &describer, &promise, &mut renumbered)? {
             None => break resolution,
             Some(found) => {
                 renumbered.retain(|(file, _)| registry.path(*file) != found.file);

@@ -6,7 +6,7 @@ use std::mem::take;
 use std::path::{Path, PathBuf};
 
 use crate::cdi::registry::FileId;
-use crate::cdi::{DeviceNode, Kind, Part, Registry};
+use crate::cdi::{DeviceNode, Kind, Missing, Part, Registry};
 use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
 use crate::host::node::{self, Completed};
@@ -25,16 +25,19 @@ pub(super) struct Stale {
 /// The vendor whose devices of a kind can be described anew from the machine.
 pub(super) type Describer<'a> = &'a dyn Fn(&Kind) -> Option<&'static Vendor>;
 
+/// What is known of a device node of a kind that a vendor's driver would make.
+pub(super) type Promise<'a> = &'a dyn Fn(&Vendor, &Kind, &DeviceNode) -> Result<Option<Missing>>;
+
 /// Completes the device nodes of `parts` in `registry`, adds to `notes` what their files have to be told about their numbers, and
 /// looks whether everything is there that they name. Returns the first file of a kind that has a `describer` and is out of date; for
-/// other kinds that is an error, unless the container can do without. `is_promised` says whether a vendor's driver would make a node
-/// of a kind that nobody has made yet: the number alone may be another driver's by now.
+/// other kinds that is an error, unless the container can do without. `promise` says what is known of a node of a kind that a vendor's
+/// driver would make and nobody has made yet, else `None`: the number alone may be another driver's by now.
 pub(super) fn complete(
     parts: &[Part],
     registry: &mut Registry,
     host: &Host,
     describer: Describer<'_>,
-    is_promised: &dyn Fn(&Vendor, &Kind, &DeviceNode) -> Result<bool>,
+    promise: Promise<'_>,
     notes: &mut Vec<(FileId, String)>,
 ) -> Result<Option<Stale>> {
     for part in parts {
@@ -49,7 +52,10 @@ pub(super) fn complete(
             kind.and_then(|kind| Vendors::known().by_kind(kind)).is_some_and(|vendor| !vendor.recipes.is_empty());
         let renewal = kind.and_then(|kind| Some((describer(kind)?, kind)));
         let renewable = renewal.is_some();
-        let promised = |node: &DeviceNode| renewal.map_or(Ok(false), |(vendor, kind)| is_promised(vendor, kind, node));
+        let promised = |node: &DeviceNode| match renewal.filter(|_| node.is_whole()) {
+            Some((vendor, kind)) => promise(vendor, kind, node),
+            None => Ok(None),
+        };
         let mut exposed: Vec<String> = Vec::new();
         for mount in registry.edits(*part).iter().flat_map(|edits| &edits.mounts) {
             match source::check(mount, host)? {
@@ -70,16 +76,20 @@ pub(super) fn complete(
             }
         }
         for node in &mut nodes {
-            match node::complete(node, host)? {
-                Completed::Whole(note) => notes.extend(note.map(|note| (part.file, note))),
-                Completed::Absent if node.is_whole() && promised(node)? => {}
-                Completed::Absent if renewable => {
+            if let Completed::Whole(note) = node::complete(node, host)? {
+                notes.extend(note.map(|note| (part.file, note)));
+                continue;
+            }
+            node.missing = promised(node)?;
+            match node.missing {
+                Some(_) => {}
+                None if renewable => {
                     let missing = Escaped::quoted(node.on_host()).to_string();
                     return Ok(Some(Stale { file: path.to_owned(), missing }));
                 }
                 // Its description says all that is needed to make it.
-                Completed::Absent if node.is_whole() => {}
-                Completed::Absent => {
+                None if node.is_whole() => node.missing = Some(Missing { is_required: true, owner: None }),
+                None => {
                     let what = format!("failed to stat CDI host device {}: not found", Escaped::quoted(node.on_host()));
                     let advice = "load the driver, or write the file anew";
                     return Err(Error::Inject(format!("{what}, which {} names; {advice}", Escaped::path(path))));

@@ -18,8 +18,32 @@ pub struct Recipe {
     /// Whether a container's process joins the groups of nodes that are not for everybody. Files with groups need CDI 0.7.0,
     /// which older engines refuse.
     pub joins_groups: bool,
+    /// The driver's own rules for the device nodes that it has made. `None` where it has none: they are of root, as the row says.
+    pub rules: Option<ReadRules>,
     /// Files of the driver that images do not bring. `None` where they bring all.
     pub driver: Option<&'static Driver>,
+}
+
+/// Reads a driver's rules for its device nodes.
+pub type ReadRules = fn(&Host) -> Result<NodeRules>;
+
+/// A driver's rules for the device nodes that its tools make on the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NodeRules {
+    /// Whether they make any.
+    pub makes_nodes: bool,
+    /// Permission bits, of which a device node gets no more than its own.
+    pub mode: u32,
+    /// Owner.
+    pub uid: u32,
+    /// Group.
+    pub gid: u32,
+}
+
+impl Default for NodeRules {
+    fn default() -> Self {
+        NodeRules { makes_nodes: true, mode: 0o7777, uid: 0, gid: 0 }
+    }
 }
 
 /// How devices are found. Devices are numbered in the order in which they are found, PCI functions in that of their addresses.
@@ -166,6 +190,9 @@ pub struct Shared {
     pub number: Option<Number>,
     /// The classes of files that it goes with; none for any.
     pub classes: &'static [&'static str],
+    /// The classes of files that do not work without it: every other container starts without a device node that is missing.
+    /// `None`: no container starts without it.
+    pub required_by: Option<&'static [&'static str]>,
 }
 
 /// The number and the mode of a node that the driver would make.
@@ -286,14 +313,14 @@ pub struct Part {
 impl Recipe {
     /// What a recipe says when it does not say otherwise, of devices that are found so.
     pub const fn new(find: Find) -> Self {
-        Recipe { find, shared: &[], env: &[], joins_groups: false, driver: None }
+        Recipe { find, shared: &[], env: &[], joins_groups: false, rules: None, driver: None }
     }
 }
 
 impl Shared {
     /// A node at this path, as far as it is there.
     pub const fn at(path: &'static str) -> Self {
-        Shared { path, place: "", number: None, classes: &[] }
+        Shared { path, place: "", number: None, classes: &[], required_by: None }
     }
 }
 

@@ -96,10 +96,12 @@ fn address_in_short(id: &str) -> Cow<'_, str> {
 static RECIPE: Recipe = Recipe {
     shared: &[
         shared("/dev/nvidiactl", GPU, 255),
-        Shared { classes: SHOWS, ..shared("/dev/nvidia-modeset", GPU, 254) },
-        shared("/dev/nvidia-uvm", &["nvidia-uvm"], 0),
-        shared("/dev/nvidia-uvm-tools", &["nvidia-uvm"], 1),
+        Shared { classes: SHOWS, required_by: Some(&[]), ..shared("/dev/nvidia-modeset", GPU, 254) },
+        Shared { required_by: Some(COMPUTES), ..shared("/dev/nvidia-uvm", &["nvidia-uvm"], 0) },
+        // For profilers and debuggers.
+        Shared { required_by: Some(&[]), ..shared("/dev/nvidia-uvm-tools", &["nvidia-uvm"], 1) },
     ],
+    rules: Some(procfs::node_rules),
     // What sees this variable in the container must not look for devices again.
     env: &["NVIDIA_VISIBLE_DEVICES=void"],
     driver: Some(&DRIVER),

@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use super::hooks::HOOKS;
 use super::{GPU, SHOWS, mig};
 use crate::error::Result;
 use crate::host::{Host, drm, pci};
-use crate::vendor::recipe::{Device, Identity, Node, Number, Wanted};
+use crate::vendor::recipe::{Device, Identity, Node, NodeRules, Number, Wanted};
 
 const GPUS: &str = "/proc/driver/nvidia/gpus";
 
@@ -51,6 +52,27 @@ pub(super) fn devices(host: &Host, wanted: Wanted<'_>) -> Result<Vec<Device>> {
         index += 1;
     }
     Ok(devices)
+}
+
+/// The rules of `/proc/driver/nvidia/params`, which an administrator sets as options of the kernel module.
+///
+/// Source: NVIDIA nvidia-modprobe, modprobe-utils/nvidia-modprobe-utils.c, `init_device_file_parameters`.
+pub(super) fn node_rules(host: &Host) -> Result<NodeRules> {
+    Ok(rules(&host.read(Path::new(HOOKS.params.path))?.unwrap_or_default()))
+}
+
+fn rules(params: &str) -> NodeRules {
+    let number = |name| {
+        let mut pairs = params.lines().filter_map(|line| line.split_once(':'));
+        pairs.find(|(key, _)| *key == name)?.1.trim().parse::<u32>().ok()
+    };
+    let usual = NodeRules::default();
+    NodeRules {
+        makes_nodes: number("ModifyDeviceFiles") != Some(0),
+        mode: number("DeviceFileMode").unwrap_or(usual.mode),
+        uid: number("DeviceFileUID").unwrap_or(usual.uid),
+        gid: number("DeviceFileGID").unwrap_or(usual.gid),
+    }
 }
 
 /// The DRI nodes of a GPU, under their own names and under those that tell where it is plugged in.
@@ -124,6 +146,19 @@ mod tests {
         assert!(information(&H100.replace("No", "Yes")).unwrap().is_excluded);
         assert_eq!(information("Device Minor: \t x\n"), None);
         assert_eq!(information(""), None);
+    }
+
+    #[test]
+    fn the_drivers_rules_for_device_nodes_are_read() {
+        let own = NodeRules { makes_nodes: false, mode: 0o660, uid: 1, gid: 44 };
+        for (params, expected) in [
+            ("", NodeRules::default()),
+            ("ModifyDeviceFiles: 1\nDeviceFileUID: 0\n", NodeRules::default()),
+            ("ModifyDeviceFiles: 0\nDeviceFileUID: 1\nDeviceFileGID: 44\nDeviceFileMode: 432\n", own),
+            ("DeviceFileMode: x\nModifyDeviceFiles: -1\n", NodeRules::default()),
+        ] {
+            assert_eq!(rules(params), expected, "{params}");
+        }
     }
 
     #[test]
