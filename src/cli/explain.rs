@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::unistd::geteuid;
 use serde_json::{Value, json};
 
 use super::output::{self, answer};
 use super::patch;
 use crate::config::Config;
 use crate::error::{Error, Escaped, Result};
+use crate::host::Host;
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::runtime::bundle::Bundle;
-use crate::runtime::{Granted, decide, edited};
+use crate::runtime::{Granted, decide, deliver, edited};
 use crate::vendor::Vendors;
 
 /// The container to explain.
@@ -94,9 +96,12 @@ fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
     let view = spec.view();
     match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
-            let granted = decide(spec, &view, &request, config, vendors);
-            let outcome = granted.and_then(|granted| Ok((edited(spec, &request, &granted.edits)?, granted)));
-            Story { outcome: outcome.map(|(text, granted)| (granted, text)), request: Some(request) }
+            let outcome = decide(spec, &view, &request, config, vendors).and_then(|mut granted| {
+                let routes = deliver(spec, &view, &mut granted, &Host::open(&config.host.root)?, geteuid().is_root())?;
+                let text = edited(spec, &request, &granted.edits, &routes)?;
+                Ok((granted, text))
+            });
+            Story { outcome, request: Some(request) }
         }
         Ok(None) => Story { request: None, outcome: Ok((Granted::default(), None)) },
         Err(error) => Story { request: None, outcome: Err(error) },

@@ -67,10 +67,10 @@ impl System {
                 let absent = known.into_iter().filter(|node| node.missing.is_some()).collect();
                 for node in nodes::missing(&place, absent)? {
                     if node.missing.is_some_and(|missing| missing.owner.is_none()) {
-                        eprintln!(
-                            "gpu-ctk: {} is left out: the driver is set up to make no device nodes",
+                        output::note(&format!(
+                            "{} is left out: the driver is set up to make no device nodes",
                             node.on_host()
-                        );
+                        ));
                         continue;
                     }
                     if !roots.dry_run {

@@ -148,11 +148,26 @@ impl Host {
         names.map_err(|cause| self.failed("list", path, cause))
     }
 
-    /// Whether this process is in the user namespace that the kernel started with: all ids map to themselves.
+    /// Whether this process is in the user namespace that the kernel started with. That all ids map to themselves does not tell:
+    /// systemd's `PrivateUsers=full` has it so too, where making device nodes is refused.
+    ///
+    /// Source: the kernel's include/linux/proc_ns.h, `PROC_USER_INIT_INO`.
     pub fn is_initial_user_namespace() -> Result<bool> {
-        let path = Path::new("/proc/self/uid_map");
-        let map = fs::read_to_string(path).map_err(|cause| Error::io("read", path, cause))?;
-        Ok(map.split_whitespace().eq(["0", "0", "4294967295"]))
+        const INITIAL: u64 = 0xEFFF_FFFD;
+        let path = Path::new("/proc/self/ns/user");
+        Ok(stat(path).map_err(|cause| Error::io("look at", path, cause.into()))?.st_ino == INITIAL)
+    }
+
+    /// Whether this process, and so the low-level runtime that it becomes, has the right to make device nodes.
+    pub fn can_make_nodes() -> Result<bool> {
+        const CAP_MKNOD: u64 = 1 << 27;
+        let path = Path::new("/proc/self/status");
+        // All of it comes at once: the standard library would ask several times.
+        let file = nix::fcntl::open(path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        let status = file.and_then(|file| read_all(&file)).map_err(|cause| Error::io("read", path, cause.into()))?;
+        let status = String::from_utf8_lossy(&status);
+        let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+        Ok(effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok()).is_some_and(|set| set & CAP_MKNOD != 0))
     }
 
     /// Whether the kernel lets this process call openat2, which is what keeps links below a root.

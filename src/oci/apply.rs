@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::Value;
 
+use super::devices::{self, Route, Routes};
 use super::entries::{self, Owner};
 use super::json::{Object, Patch, array, elements, quoted, string};
 use super::path::parts;
@@ -20,6 +21,8 @@ use crate::error::Result;
 pub struct Changes<'a> {
     /// Edits whose device nodes are complete: type and numbers known.
     pub edits: &'a ContainerEdits,
+    /// How their device nodes reach the container.
+    pub routes: &'a Routes,
     /// Hooks to take out: (stage, index in its list).
     pub replaced_hooks: &'a [(String, usize)],
     /// Whether bind mounts into a user namespace get the option that maps their owners.
@@ -62,10 +65,18 @@ impl Spec<'_> {
         set(&["process", "env"], env(self.array(&["process", "env"])?, variables));
         let nodes = last_of_each(device_nodes, |node| &node.path);
         let user = if nodes.is_empty() { Owner::default() } else { self.user()? };
-        set(&["linux", "devices"], devices(self.array(&["linux", "devices"])?, &nodes, user));
+        let routes = changes.routes;
+        set(&["linux", "devices"], devices::devices(self.array(&["linux", "devices"])?, &nodes, user, routes));
         let rules = &["linux", "resources", "devices"];
-        set(rules, device_rules(self.array(rules)?, &nodes));
-        set(&["mounts"], mounts(self.array(&["mounts"])?, added, changes.idmap && self.has_user_namespace()));
+        let given: Vec<&DeviceNode> =
+            nodes.iter().copied().filter(|node| *devices::route(routes, node) != Route::Omitted).collect();
+        set(rules, devices::rules(self.array(rules)?, &given));
+        let idmap = changes.idmap && self.has_user_namespace();
+        // Ids are never mapped on a device node: its driver would see the container's.
+        let nodes = devices::mounts(&nodes, routes);
+        let all: Vec<(&Mount, bool)> =
+            added.iter().map(|mount| (mount, idmap)).chain(nodes.iter().map(|mount| (mount, false))).collect();
+        set(&["mounts"], mounts(self.array(&["mounts"])?, &all));
         for stage in STAGES {
             let path = ["hooks", stage];
             set(&path, hooks(&self.array(&path)?, stage, changes)?);
@@ -153,37 +164,18 @@ fn variable(entry: &str) -> &str {
     entry.split_once('=').map_or(entry, |(name, _)| name)
 }
 
-fn devices(old: Vec<&str>, nodes: &[&DeviceNode], user: Owner) -> Option<String> {
-    let old = with_places(old, "path");
-    let (kept, added) = placed(
-        &old,
-        nodes,
-        |node| &node.path,
-        |node, there| {
-            let owner = user.of(node);
-            let is_there = there.is_some_and(|raw| is_same_device(raw, node, owner));
-            (!is_there).then(|| entries::device(node, owner))
-        },
-    );
-    if added.is_empty() {
-        return None;
-    }
-    let kept = kept.into_iter().map(|(_, raw)| Cow::Borrowed(*raw));
-    Some(array(&kept.chain(added.into_iter().map(|(_, text)| Cow::Owned(text))).collect::<Vec<_>>()))
-}
-
 /// An entry's place in the container, and its text.
 type Entry<'a> = (Cow<'a, str>, &'a str);
 
 /// The entries of `list`, which have their places in `member`.
-fn with_places<'a>(list: Vec<&'a str>, member: &str) -> Vec<Entry<'a>> {
+pub(super) fn with_places<'a>(list: Vec<&'a str>, member: &str) -> Vec<Entry<'a>> {
     list.into_iter().map(|raw| (text_of(raw, member).unwrap_or_default(), raw)).collect()
 }
 
 /// What stays of `old`, and what is added to it with its places, where each of `edits` is to be the only entry at its `place`. `text`
 /// has an edit's text, unless the entry that is there says the same; it is told that one where it is the only one: of several the
 /// low-level runtime would not take ours.
-fn placed<'a, 'e, T>(
+pub(super) fn placed<'a, 'e, T>(
     old: &'a [Entry<'a>],
     edits: &[&'e T],
     place: impl Fn(&'e T) -> &'e str,
@@ -208,52 +200,16 @@ fn last_of_each<T>(edits: &[T], place: impl Fn(&T) -> &str) -> Vec<&T> {
     last
 }
 
-/// Whether the entry `raw` is the device `node` already. What the node leaves open may be as the engine wrote it.
-fn is_same_device(raw: &str, node: &DeviceNode, Owner { uid, gid }: Owner) -> bool {
-    let Ok(entry) = Object::parse(raw) else { return false };
-    let number = |name| entry.get(name).map_or(Some(0), |raw| raw.parse::<i64>().ok());
-    let fits = |name, wanted: Option<u32>| wanted.is_none_or(|wanted| number(name) == Some(i64::from(wanted)));
-    entry.get("type").and_then(string).as_deref() == Some(&node.node_type)
-        && number("major") == Some(node.major)
-        && number("minor") == Some(node.minor)
-        && fits("fileMode", node.file_mode)
-        && fits("uid", uid)
-        && fits("gid", gid)
-}
-
-fn device_rules(old: Vec<&str>, nodes: &[&DeviceNode]) -> Option<String> {
-    // A rule counts only if nothing after it takes away again: later rules win.
-    let mut valid: HashSet<String> = HashSet::new();
-    for raw in &old {
-        match value(raw) {
-            Some(rule) if allows(&rule) => drop(valid.insert(rule.to_string())),
-            // It holds what only others read, and is none of those that are looked for.
-            None if Object::parse(raw).is_ok_and(|rule| rule.get("allow") == Some("true")) => {}
-            _ => valid.clear(),
-        }
-    }
-    let rules: Vec<String> = nodes.iter().copied().filter_map(entries::rule).map(|rule| rule.text()).collect();
-    let mut given: HashSet<&str> = HashSet::with_capacity(rules.len());
-    let is_valid = |rule: &str| !valid.is_empty() && canonical(rule).is_some_and(|rule| valid.contains(&rule));
-    let mut list: Vec<Cow<'_, str>> = old.into_iter().map(Cow::Borrowed).collect();
-    let before = list.len();
-    list.extend(rules.iter().filter(|rule| given.insert(rule) && !is_valid(rule)).map(Cow::from));
-    (list.len() != before).then(|| array(&list))
-}
-
-fn allows(rule: &Value) -> bool {
-    rule.get("allow").and_then(Value::as_bool).unwrap_or(false)
-}
-
-fn mounts(old: Vec<&str>, edits: &[Mount], idmap: bool) -> Option<String> {
+/// The new `mounts`. With each of `edits` goes whether the owners of its files are mapped.
+fn mounts(old: Vec<&str>, edits: &[(&Mount, bool)]) -> Option<String> {
     let old = with_places(old, "destination");
-    let edits = last_of_each(edits, |mount| &mount.container_path);
+    let edits = last_of_each(edits, |(mount, _)| &mount.container_path);
     let (kept, added) = placed(
         &old,
         &edits,
-        |mount| &mount.container_path,
-        |mount, there| {
-            let text = entries::mount(mount, mapping(mount).filter(|_| idmap));
+        |(mount, _)| &mount.container_path,
+        |(mount, idmap), there| {
+            let text = entries::mount(mount, mapping(mount).filter(|_| *idmap));
             let is_there = there.is_some_and(|raw| value(raw) == value(&text));
             (!is_there).then_some(text)
         },
@@ -328,12 +284,12 @@ fn unless_equal(old: Option<&str>, new: String) -> Option<String> {
     (old.and_then(value) != value(&new)).then_some(new)
 }
 
-fn value(raw: &str) -> Option<Value> {
+pub(super) fn value(raw: &str) -> Option<Value> {
     serde_json::from_str(raw).ok()
 }
 
 /// The text that all spellings of a value share.
-fn canonical(raw: &str) -> Option<String> {
+pub(super) fn canonical(raw: &str) -> Option<String> {
     value(raw).map(|value| value.to_string())
 }
 

@@ -4,6 +4,7 @@
 //! only members that have to change are spliced, everything else keeps its bytes.
 
 pub mod apply;
+pub mod devices;
 mod entries;
 pub mod json;
 pub mod path;

@@ -212,6 +212,7 @@ mod tests {
     use super::*;
     use crate::cdi::ContainerEdits;
     use crate::oci::apply::Changes;
+    use crate::oci::devices::Routes;
 
     #[test]
     fn an_id_that_the_low_level_runtime_could_not_read_is_refused() {
@@ -219,7 +220,8 @@ mod tests {
         let edits: ContainerEdits = serde_json::from_str(edits).unwrap();
         let after = |uid: &str| {
             let text = format!(r#"{{"process":{{"user":{{"uid":{uid},"gid":2}}}}}}"#);
-            let changes = Changes { edits: &edits, replaced_hooks: &[], idmap: false };
+            let routes = &Routes::new();
+            let changes = Changes { edits: &edits, routes, replaced_hooks: &[], idmap: false };
             Spec::parse(&text, Path::new("config.json")).unwrap().apply(&changes).map_err(|error| error.to_string())
         };
         for uid in ["4294967296", "-1", "1e3", "1.0", "\"0\"", "[]", "18446744073709551616"] {

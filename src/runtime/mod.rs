@@ -9,6 +9,7 @@
 //! Whatever is not a container that asks for a GPU leaves as early as it can; a broken configuration stops nobody else.
 
 pub mod bundle;
+mod devices;
 pub mod exec;
 mod grant;
 pub mod invocation;
@@ -17,12 +18,15 @@ mod params;
 mod report;
 mod stale;
 
+pub use devices::deliver;
 pub use grant::{Granted, grant};
 
 use std::convert::Infallible;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use nix::unistd::geteuid;
 
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
@@ -33,6 +37,7 @@ use crate::devfs::char_links;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::oci::apply::Changes;
+use crate::oci::devices::Routes;
 use crate::oci::{Spec, View};
 use crate::request::Request;
 use crate::rootfs::{self, Prepared, Work, arguments};
@@ -96,17 +101,23 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     let journal = Journal::of(container);
     journal.refusals(&request.refusals);
     let mut granted = decide(&spec, &view, &request, config, known)?;
+    // Where the low-level runtime makes the device nodes, the container gets them all the same.
+    for error in devices::make_missing(&mut granted.edits, &config.host) {
+        journal.debug(&error);
+    }
+    let host = Host::open(&config.host.root)?;
+    let routes = deliver(&spec, &view, &mut granted, &host, false)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
     granted.notes.extend(in_root(&rootfs, container, &view, &mut granted.edits, &granted.work));
     journal.warnings(&granted.notes);
-    if let Some(text) = edited(&spec, &request, &granted.edits)? {
+    if let Some(text) = edited(&spec, &request, &granted.edits, &routes)? {
         bundle.replace(&text)?;
     }
     let nodes = granted.edits.device_nodes.iter().filter(|node| node.node_type == "c");
     let nodes = nodes.map(|node| (node.on_host(), (node.major, node.minor)));
     // Where that cannot be, as for a user who is not root, there is no systemd either that needs them from here.
-    if let Err(error) = Host::open(&config.host.root).and_then(|host| char_links::make(&host, nodes)) {
+    if let Err(error) = char_links::make(&host, nodes) {
         journal.debug(&error);
     }
     journal.grants(&granted.grants);
@@ -133,10 +144,11 @@ pub fn decide(
     Ok(granted)
 }
 
-/// The text of the document with `edits` made to it; `None` if nothing in it changes.
-pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits) -> Result<Option<String>> {
-    let idmap = spec.has_user_namespace() && Host::is_initial_user_namespace()?;
-    spec.apply(&Changes { edits, replaced_hooks: &request.replaced_hooks, idmap })
+/// The text of the document with `edits` made to it, their device nodes by `routes`; `None` if nothing in it changes.
+pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits, routes: &Routes) -> Result<Option<String>> {
+    // runc maps no ids for users other than root.
+    let idmap = spec.has_user_namespace() && geteuid().is_root() && Host::is_initial_user_namespace()?;
+    spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks, idmap })
 }
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.

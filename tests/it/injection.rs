@@ -10,6 +10,7 @@ use gpu_runc::host::Host;
 use gpu_runc::host::node::{self, Completed};
 use gpu_runc::oci;
 use gpu_runc::oci::apply::Changes;
+use gpu_runc::oci::devices::Routes;
 use gpu_runc::request::{Ask, Request, Source, Want};
 use gpu_runc::resolve;
 use gpu_runc::vendor::Vendors;
@@ -53,7 +54,7 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     }
     let apply = |text: &str| {
         let spec = oci::Spec::parse(text, Path::new("config.json")).unwrap();
-        let changes = Changes { edits: &edits, replaced_hooks: &[], idmap: true };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &[], idmap: true };
         spec.apply(&changes).map_err(|error| error.to_string()).map(|after| after.unwrap_or_else(|| text.to_owned()))
     };
     let once = apply(text)?;

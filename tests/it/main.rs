@@ -51,4 +51,5 @@ mod scratch;
 mod security;
 mod stale;
 mod system;
+mod userns;
 mod vendors;

@@ -326,7 +326,7 @@ const CHANGES: &[Change] = &[
     },
     Change {
         what: "config.json is emptied before it is read",
-        call: ("stat", "config.json>"),
+        call: ("open", "config.json>"),
         delay: AFTER,
         change: |_, bundle| fs::write(bundle.join("config.json"), "").unwrap(),
         end: End::Says("config.json"),

@@ -8,6 +8,7 @@ use gpu_runc::cdi::ContainerEdits;
 use gpu_runc::config::Policy;
 use gpu_runc::oci::Spec;
 use gpu_runc::oci::apply::Changes;
+use gpu_runc::oci::devices::Routes;
 use gpu_runc::oci::json::{Object, elements, string};
 use gpu_runc::oci::state::State;
 use gpu_runc::oci::view::View;
@@ -159,7 +160,7 @@ pub(super) fn apply(data: &[u8]) {
             }
             false => Vec::new(),
         };
-        let changes = Changes { edits: &edits, replaced_hooks: &replaced_hooks, idmap };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &replaced_hooks, idmap };
         let Ok(Some(once)) = spec.apply(&changes) else { continue };
         // What holds U+FFFD itself may be there already.
         if !line.contains(['\\', '\u{fffd}']) {
