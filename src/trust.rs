@@ -3,11 +3,16 @@
 //!
 //! Pure but for [`Reader::current`]. The Go library of CDI checks nothing of this.
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use nix::sys::stat::FileStat;
+use rustix::fs::{fgetxattr, getxattr};
+use rustix::io::Errno;
 
 use crate::error::Escaped;
+
+mod acl;
 
 /// Who reads, as far as it decides whom to trust.
 #[derive(Debug, Clone, Copy)]
@@ -34,13 +39,37 @@ impl Reader {
         Reader { uid: nix::unistd::geteuid().as_raw() }
     }
 
-    /// Why a file or directory at `path` that others could have written is not to be believed, and what to do about it.
-    pub fn distrusts(self, path: &Path, stat: &FileStat) -> Option<String> {
+    /// Why a file or directory that others could have written is not trusted, and what to do about it. `file` is open, was found at
+    /// `path`, and has this `stat`.
+    ///
+    /// The kernel shows the mask of a POSIX ACL as the mode's bits for the group, so a user whom an ACL lets write is one of a file that
+    /// its group may write. Such a file is trusted only if the group is root's, so only then the ACL is read.
+    pub fn distrusts(self, path: &Path, stat: &FileStat, file: impl AsFd) -> Option<String> {
+        self.judge(path, stat, |list| fgetxattr(file, acl::NAME, list))
+    }
+
+    fn judge(
+        self,
+        path: &Path,
+        stat: &FileStat,
+        read_acl: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>,
+    ) -> Option<String> {
         let mut writers = Writers { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode };
         if [writers.uid, writers.gid].contains(&UNMAPPED) && is_in_user_namespace() {
             writers = writers.with_unmapped_as_root();
         }
-        self.fault(path, writers)
+        let fault = self.fault(path, writers);
+        if fault.is_some() || writers.mode & 0o020 == 0 {
+            return fault;
+        }
+        let mut list = [0; acl::LARGEST];
+        let writer = match read_acl(&mut list) {
+            Ok(length) => acl::other_writer(list.get(..length).unwrap_or_default(), self.uid)?,
+            // There is none, or the file system has none.
+            Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS) => return None,
+            Err(_) => "which cannot be read".to_owned(),
+        };
+        Some(format!("others than its owner may write to it (ACL, {writer}): setfacl -b {}", Escaped::path(path)))
     }
 
     /// Why the folder at `path` of a file that was judged itself makes it not to be believed: who may put another in its place. In a
@@ -50,7 +79,7 @@ impl Reader {
         if stat.st_mode & 0o1000 != 0 {
             stat.st_mode &= !0o022;
         }
-        self.distrusts(path, &stat)
+        self.judge(path, &stat, |list| getxattr(path, acl::NAME, list))
     }
 
     /// Whether a file is root's, or this process's user's. An owner that the user namespace does not map is neither: among these are

@@ -66,7 +66,7 @@ impl<'a> SpecDir<'a> {
             Err(cause) => return Err(format!("cannot open the spec directory: {}", words(cause))),
         };
         let stat = fstat(&dir).map_err(|cause| format!("cannot look at the spec directory: {}", words(cause)))?;
-        match reader.distrusts(path, &stat) {
+        match reader.distrusts(path, &stat, &dir) {
             None => Ok(Some(SpecDir { path, dir, reader })),
             Some(fault) => Err(format!("the spec directory is not used: {fault}")),
         }
@@ -106,7 +106,7 @@ impl<'a> SpecDir<'a> {
             SFlag::S_IFDIR if !entry.is_link => return Ok(None),
             _ => return Err("it is no regular file".to_owned()),
         }
-        if let Some(fault) = self.reader.distrusts(&self.path_of(entry), &stat) {
+        if let Some(fault) = self.reader.distrusts(&self.path_of(entry), &stat, &file) {
             return Err(fault);
         }
         let size = usize::try_from(stat.st_size).ok().filter(|size| *size <= LARGEST);

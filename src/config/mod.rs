@@ -271,7 +271,7 @@ pub fn believed(path: &Path) -> Result<Option<String>> {
     let reader = Reader::current();
     let stat = fstat(&file).map_err(|cause| Error::io("read", path, cause.into()))?;
     check_plain(path, &stat)?;
-    if let Some(why) = reader.distrusts(path, &stat) {
+    if let Some(why) = reader.distrusts(path, &stat, &file) {
         return wrong(format!("not believed: {why}"));
     }
     // Who may put another file in its place.

@@ -14,6 +14,7 @@
     reason = "tests make their own world, and fail by panicking"
 )]
 
+mod acl;
 mod capture;
 mod cdi_cases;
 mod cdi_generate;
@@ -26,6 +27,7 @@ mod documents;
 mod engines;
 mod errors;
 mod escapes;
+mod exposed;
 mod faults;
 mod fixtures;
 mod generate;
