@@ -25,8 +25,6 @@ pub struct Changes<'a> {
     pub routes: &'a Routes,
     /// Hooks to take out: (stage, index in its list).
     pub replaced_hooks: &'a [(String, usize)],
-    /// Whether bind mounts into a user namespace get the option that maps their owners.
-    pub idmap: bool,
 }
 
 impl Spec<'_> {
@@ -71,11 +69,8 @@ impl Spec<'_> {
         let given: Vec<&DeviceNode> =
             nodes.iter().copied().filter(|node| *devices::route(routes, node) != Route::Omitted).collect();
         set(rules, devices::rules(self.array(rules)?, &given));
-        let idmap = changes.idmap && self.has_user_namespace();
-        // Ids are never mapped on a device node: its driver would see the container's.
-        let nodes = devices::mounts(&nodes, routes);
-        let all: Vec<(&Mount, bool)> =
-            added.iter().map(|mount| (mount, idmap)).chain(nodes.iter().map(|mount| (mount, false))).collect();
+        let bound = devices::mounts(&nodes, routes);
+        let all: Vec<&Mount> = added.iter().chain(&bound).collect();
         set(&["mounts"], mounts(self.array(&["mounts"])?, &all));
         for stage in STAGES {
             let path = ["hooks", stage];
@@ -200,16 +195,17 @@ fn last_of_each<T>(edits: &[T], place: impl Fn(&T) -> &str) -> Vec<&T> {
     last
 }
 
-/// The new `mounts`. With each of `edits` goes whether the owners of its files are mapped.
-fn mounts(old: Vec<&str>, edits: &[(&Mount, bool)]) -> Option<String> {
+/// No option is added to a mount. In particular no `idmap`: on a writable mount it lets root of a user namespace leave files of the
+/// host's root, rootless runc refuses it, overlayfs and older kernels do not have it, and files that all can read do not need it.
+fn mounts(old: Vec<&str>, edits: &[&Mount]) -> Option<String> {
     let old = with_places(old, "destination");
-    let edits = last_of_each(edits, |(mount, _)| &mount.container_path);
+    let edits = last_of_each(edits, |mount| &mount.container_path);
     let (kept, added) = placed(
         &old,
         &edits,
-        |(mount, _)| &mount.container_path,
-        |(mount, idmap), there| {
-            let text = entries::mount(mount, mapping(mount).filter(|_| *idmap));
+        |mount| &mount.container_path,
+        |mount, there| {
+            let text = entries::mount(mount);
             let is_there = there.is_some_and(|raw| value(raw) == value(&text));
             (!is_there).then_some(text)
         },
@@ -237,19 +233,6 @@ fn mounts(old: Vec<&str>, edits: &[(&Mount, bool)]) -> Option<String> {
     }
     list.extend(placed.map(|(.., text)| Cow::Owned(text)));
     Some(array(&list))
-}
-
-/// The option that maps the owners of a bind mount into a user namespace, unless the mount says itself.
-fn mapping(mount: &Mount) -> Option<&'static str> {
-    if mount.options.iter().any(|option| option == "idmap" || option == "ridmap") {
-        return None;
-    }
-    let by_type = if mount.mount_type == "bind" { Some("idmap") } else { None };
-    mount.options.iter().fold(by_type, |found, option| match option.as_str() {
-        "bind" => Some("idmap"),
-        "rbind" => Some("ridmap"),
-        _ => found,
-    })
 }
 
 fn hooks(old: &[&str], stage: &str, changes: &Changes<'_>) -> Change {

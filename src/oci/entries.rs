@@ -107,8 +107,8 @@ pub(super) fn rule(node: &DeviceNode) -> Option<Rule<'_>> {
     matches!(node.node_type.as_str(), "b" | "c").then_some(rule)
 }
 
-/// An entry of `mounts`, with `option` beside the mount's own options if given.
-pub(super) fn mount(mount: &Mount, option: Option<&str>) -> String {
+/// An entry of `mounts`.
+pub(super) fn mount(mount: &Mount) -> String {
     let Mount { container_path: destination, mount_type: r#type, host_path: source, options } = mount;
     let mut text = String::with_capacity(destination.len() + source.len() + 120);
     text.push_str(r#"{"destination":"#);
@@ -119,11 +119,11 @@ pub(super) fn mount(mount: &Mount, option: Option<&str>) -> String {
     }
     text.push_str(r#","source":"#);
     push_quoted(&mut text, source);
-    for (i, option) in options.iter().map(String::as_str).chain(option).enumerate() {
+    for (i, option) in options.iter().enumerate() {
         text.push_str(if i == 0 { r#","options":["# } else { "," });
         push_quoted(&mut text, option);
     }
-    text.push_str(if options.is_empty() && option.is_none() { "}" } else { "]}" });
+    text.push_str(if options.is_empty() { "}" } else { "]}" });
     text
 }
 
@@ -224,22 +224,17 @@ mod tests {
             let text = device(&edit, Owner { uid: edit.uid, gid: edit.gid });
             assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), node);
         }
-        for (options, option, all) in [
-            (vec![], None, vec![]),
-            (vec![], Some("idmap"), vec!["idmap"]),
-            (vec!["ro", odd], None, vec!["ro", odd]),
-            (vec!["", "bind"], Some("idmap"), vec!["", "bind", "idmap"]),
-        ] {
+        for options in [vec![], vec!["ro", odd], vec!["", "bind"]] {
             for r#type in ["", "bind", odd] {
                 let edit = json!({"hostPath": odd, "containerPath": "/c", "type": r#type, "options": options});
                 let mut expected = json!({"destination": "/c", "source": odd});
                 if !r#type.is_empty() {
                     expected["type"] = r#type.into();
                 }
-                if !all.is_empty() {
-                    expected["options"] = json!(all);
+                if !options.is_empty() {
+                    expected["options"] = json!(options);
                 }
-                let entry: Value = serde_json::from_str(&mount(&from(edit), option)).unwrap();
+                let entry: Value = serde_json::from_str(&mount(&from(edit))).unwrap();
                 assert_eq!(entry, expected);
             }
         }
@@ -263,8 +258,7 @@ mod tests {
             json!({"hostPath": "/h", "containerPath": "/c", "type": "bind", "options": ["ro"]}),
         ] {
             let edit: Mount = from(edit);
-            assert_oci::<runtime::Mount>(Ok(mount(&edit, None)));
-            assert_oci::<runtime::Mount>(Ok(mount(&edit, Some("idmap"))));
+            assert_oci::<runtime::Mount>(Ok(mount(&edit)));
         }
         for edit in [
             json!({"hookName": "poststop", "path": "/h"}),

@@ -26,8 +26,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::unistd::geteuid;
-
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
 use self::journal::Journal;
@@ -146,9 +144,7 @@ pub fn decide(
 
 /// The text of the document with `edits` made to it, their device nodes by `routes`; `None` if nothing in it changes.
 pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits, routes: &Routes) -> Result<Option<String>> {
-    // runc maps no ids for users other than root.
-    let idmap = spec.has_user_namespace() && geteuid().is_root() && Host::is_initial_user_namespace()?;
-    spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks, idmap })
+    spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks })
 }
 
 /// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.

@@ -54,7 +54,7 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     }
     let apply = |text: &str| {
         let spec = oci::Spec::parse(text, Path::new("config.json")).unwrap();
-        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &[], idmap: true };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &[] };
         spec.apply(&changes).map_err(|error| error.to_string()).map(|after| after.unwrap_or_else(|| text.to_owned()))
     };
     let once = apply(text)?;
@@ -272,14 +272,14 @@ fn edits_land_where_the_go_library_puts_them() {
             json!({"/linux/intelRdt": {"closID": "new", "schemata": ["L3:0=f"], "enableMonitoring": true}}),
         ),
         (
-            "bind mounts into a user namespace map their owners",
+            "no mount into a user namespace maps ids unless its CDI spec says so",
             one(
                 json!({"mounts": [{"hostPath": "/h", "containerPath": "/c", "options": ["ro", "bind"]}, {"hostPath": "/i", "containerPath": "/d", "options": ["rbind"]},
                                {"hostPath": "/j", "containerPath": "/e"}, {"hostPath": "/k", "containerPath": "/f", "options": ["bind", "ridmap"]}]}),
             ),
             N0,
             json!({"linux": {"namespaces": [{"type": "user"}]}}),
-            json!({"/mounts": [{"destination": "/c", "source": "/h", "options": ["ro", "bind", "idmap"]}, {"destination": "/d", "source": "/i", "options": ["rbind", "ridmap"]},
+            json!({"/mounts": [{"destination": "/c", "source": "/h", "options": ["ro", "bind"]}, {"destination": "/d", "source": "/i", "options": ["rbind"]},
                             {"destination": "/e", "source": "/j"}, {"destination": "/f", "source": "/k", "options": ["bind", "ridmap"]}]}),
         ),
     ] {

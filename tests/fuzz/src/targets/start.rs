@@ -153,14 +153,14 @@ pub(super) fn apply(data: &[u8]) {
         Err(_) => (every_edit(), text),
     };
     let Ok(spec) = Spec::parse(document, Path::new(PATH)) else { return };
-    for idmap in [false, true] {
-        let replaced_hooks: Vec<(String, usize)> = match idmap {
+    for replaces in [false, true] {
+        let replaced_hooks: Vec<(String, usize)> = match replaces {
             true => {
                 spec.view().hooks.iter().map(|hook| (hook.stage.clone().into_owned(), hook.index)).take(1).collect()
             }
             false => Vec::new(),
         };
-        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &replaced_hooks, idmap };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &replaced_hooks };
         let Ok(Some(once)) = spec.apply(&changes) else { continue };
         // What holds U+FFFD itself may be there already.
         if !line.contains(['\\', '\u{fffd}']) {

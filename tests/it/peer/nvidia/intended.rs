@@ -161,11 +161,6 @@ pub(crate) const INTENDED: &[Intended] = &[
         kind: Kind::Rewrite(rewrites::rules_once),
     },
     Intended {
-        name: "owners mapped",
-        why: "files of root that are mounted into a user namespace would be nobody's; as later CDI libraries have it",
-        kind: Kind::Rewrite(rewrites::owners_mapped),
-    },
-    Intended {
         name: "mounts in their order",
         why: "a person's mounts stay in the order in which they were written, and none hides another that it did not",
         kind: Kind::Rewrite(rewrites::mounts_in_order),

@@ -225,25 +225,6 @@ pub(super) fn rules_once(theirs: &mut Value, sight: &Sight<'_>) -> bool {
     rules.len() != there
 }
 
-pub(super) fn owners_mapped(theirs: &mut Value, sight: &Sight<'_>) -> bool {
-    let spaces = sight.before.pointer("/linux/namespaces").and_then(Value::as_array);
-    if !spaces.is_some_and(|spaces| spaces.iter().any(|space| space["type"] == "user")) {
-        return false;
-    }
-    let edited: Vec<&Value> = sight.edited("mounts").collect();
-    let mut changed = false;
-    for mount in theirs["mounts"].as_array_mut().into_iter().flatten() {
-        let is_edited = edited.iter().any(|edit| edit["containerPath"] == mount["destination"]);
-        let Some(options) = mount.get_mut("options").filter(|_| is_edited).and_then(Value::as_array_mut) else {
-            continue;
-        };
-        let mapping = if options.contains(&json!("rbind")) { "ridmap" } else { "idmap" };
-        options.push(json!(mapping));
-        changed = true;
-    }
-    changed
-}
-
 /// Ours has the same mounts, those of before in their order, and none after one that would hide it and did not before.
 pub(super) fn mounts_in_order(theirs: &mut Value, sight: &Sight<'_>) -> bool {
     let list = |document: &Value| document["mounts"].as_array().cloned().unwrap_or_default();
