@@ -21,7 +21,7 @@ const NAMED: usize = 5;
 /// Does `step`.
 pub(super) fn take(step: &Step<'_>, node: &Node) -> Result<()> {
     match step {
-        Step::Place { path, bytes } => disk::write(path, bytes, 0o755),
+        Step::Place { path, bytes } => disk::write(path, bytes, super::mode(path)),
         Step::Try(path) => match program::answer(path, &["--version"], Duration::from_secs(30)) {
             Ok(_) => Ok(()),
             Err(why) => Err(Error::Usage(format!("{why}; choose a --prefix from which programs may be started"))),

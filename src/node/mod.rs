@@ -40,6 +40,11 @@ const OWN: &str = "gpu-ctk";
 /// What is installed.
 const PROGRAMS: [&str; 2] = ["gpu-runc", OWN];
 
+/// The mode of the program at `path`. Only root needs to read gpu-runc, and what cannot be read cannot be traced in a container.
+fn mode(path: &Path) -> u32 {
+    if path.ends_with(OWN) { 0o755 } else { 0o711 }
+}
+
 /// A program that is to be installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Program {

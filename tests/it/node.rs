@@ -5,6 +5,7 @@ pub(crate) mod host;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
 use host::{CONFIG, Host, said};
@@ -24,6 +25,10 @@ fn an_installation_is_whole_and_a_second_run_does_nothing() {
     assert_eq!(first.code, Some(0), "{first:?}");
     let program = fs::read_link(host.path("opt/gpu-runc/current")).unwrap();
     assert_eq!(host.read(&format!("opt/gpu-runc/{}/gpu-runc", program.display())), "#!/bin/sh\n# a\n");
+    for (name, mode) in [("gpu-runc", 0o711), ("gpu-ctk", 0o755)] {
+        let path = host.path(&format!("opt/gpu-runc/{}/{name}", program.display()));
+        assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, mode, "{name}");
+    }
     assert!(host.read(DROP_IN).contains("BinaryName = \"/opt/gpu-runc/current/gpu-runc\""), "{}", host.read(DROP_IN));
     assert!(host.read("var/containerd/config.toml").starts_with(CONFIG.split('\n').next().unwrap()));
     assert!(host.path("etc/containerd/config.toml").is_symlink(), "the link is followed inside the root, and stays");
