@@ -8,6 +8,7 @@
 pub mod drm;
 pub mod folder;
 pub mod libraries;
+pub mod local;
 pub mod node;
 pub mod numbers;
 pub mod pattern;
