@@ -28,7 +28,8 @@
 //! configure                       tells engines of gpu-runc: plans texts, then replaces files
 //! compose                         compose files' reservations, as requests to gpu-runc; pure
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
-//! rootfs   devfs                  what must be inside a container's root, written through one handle; in the host's /dev
+//! rootfs   devfs                  what must be inside a container's root, written through one handle, never through a mount; in
+//!                                 the host's /dev
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache   elf       the formats

@@ -1,7 +1,8 @@
-//! The one hook: what cannot be done in a container's root from outside, done by the low-level runtime's call while it makes the
-//! container. By the names of vendors' tools the same program does what their hooks do.
+//! The one hook: it covers the driver's parameters, which cannot be done from outside, when the low-level runtime calls it while it
+//! makes the container. By the names of vendors' tools the same program does what their hooks do.
 //!
-//! Every path is hostile here, and nothing is believed but the arguments: no configuration, no environment, no cwd.
+//! Every path is hostile here, and nothing is believed but the arguments: no configuration, no environment, no cwd. The hook runs as
+//! root of the host in the container's namespaces: it cannot be traced, and it ends.
 
 #![allow(clippy::disallowed_methods, reason = "reads the state and the bundle that the low-level runtime names")]
 #![allow(clippy::print_stderr, reason = "the low-level runtime shows what a hook that fails has said")]
@@ -14,10 +15,13 @@ use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use nix::sys::prctl::set_dumpable;
+use nix::unistd::alarm;
+
 use crate::error::{Error, Escaped, Result};
 use crate::oci::state::State;
 use crate::oci::{LARGEST, Spec, TOO_LARGE};
-use crate::rootfs::arguments::{self, Meaning, PREPARE, PROGRAM};
+use crate::rootfs::arguments::{self, Meaning, PARAMS, PROGRAM, TIMEOUT};
 use crate::rootfs::root::ContainerRoot;
 use crate::rootfs::{self, Need, Work};
 use crate::vendor::Vendors;
@@ -42,6 +46,9 @@ pub fn main(argv: &[OsString]) -> ExitCode {
 }
 
 fn run(argv: &[OsString]) -> Result<()> {
+    // Before anything is opened: with the container's other processes in the same PID namespace, /proc/PID/root would be the host's
+    // tree, and /proc/PID/exe this program.
+    set_dumpable(false).map_err(|cause| Error::io("shut off", Path::new("/proc/self"), cause.into()))?;
     let argv: Vec<&str> = argv.iter().map(|arg| arg.to_str().unwrap_or("\u{fffd}")).collect();
     let own = argv.split_first().filter(|(program, _)| program.rsplit('/').next() == Some(PROGRAM));
     let (driver, args) = match own {
@@ -69,7 +76,7 @@ fn run(argv: &[OsString]) -> Result<()> {
     };
     match done(&work, state_file.as_deref()) {
         // What gpu-runc asks for by itself, a container can do without.
-        Err(error) if args.first() == Some(&PREPARE) => eprintln!("gpu-runc: warning: {error}"),
+        Err(error) if args.first() == Some(&PARAMS) => eprintln!("gpu-runc: warning: {error}"),
         done => done?,
     }
     Ok(())
@@ -82,7 +89,10 @@ fn done(work: &Work, state_file: Option<&str>) -> Result<()> {
     // The low-level runtime starts hooks in the container's root.
     let machine = Path::new("/");
     std::env::set_current_dir(machine).map_err(|cause| Error::io("change to", machine, cause))?;
-    let root = ContainerRoot::open(&root, &container)?;
+    // From here on file systems may be the container's. CDI specs of other tools name no timeout for their hooks; the signal ends this
+    // process wherever it waits.
+    alarm::set(TIMEOUT);
+    let root = ContainerRoot::open(&root, &container)?.with_mounts();
     let mut wrong = rootfs::perform(&root, work);
     if let Some(driver) = work.driver.filter(|_| work.has_params) {
         wrong.extend(params::cover(&root, &driver.params).err().map(|error| (error.to_string(), Need::Asked)));

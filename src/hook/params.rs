@@ -16,7 +16,8 @@ use nix::sys::stat::{Mode, fchmod};
 
 use crate::error::{Error, Result};
 use crate::host::Host;
-use crate::rootfs::root::{ContainerRoot, link_of};
+use crate::rootfs::root::ContainerRoot;
+use crate::rootfs::tree::link_of;
 use crate::vendor::hooks::Params;
 
 /// Covers the container's own file that `params` names. Nothing to do where the machine has none, or where it says so already.
@@ -24,9 +25,9 @@ pub(super) fn cover(root: &ContainerRoot, params: &Params) -> Result<()> {
     let path = Path::new(params.path);
     let Some(text) = Host::open(Path::new("/"))?.read(path)? else { return Ok(()) };
     let Some(text) = instead(&text, params) else { return Ok(()) };
-    let (Some(file), Some(folder)) = (root.place(path)?, path.parent()) else { return Ok(()) };
+    let (Some(file), Some(folder)) = (root.tree().place(path)?, path.parent()) else { return Ok(()) };
     // Below a real procfs nothing leads elsewhere; what is mounted in its place might.
-    if root.real_of(&file).as_deref() != Some(path) {
+    if root.tree().real_of(&file).as_deref() != Some(path) {
         return Err(Error::io("cover", path, Errno::ELOOP.into()));
     }
     let failed = |cause: Errno| Error::io("cover", path, cause.into());
@@ -42,7 +43,7 @@ pub(super) fn cover(root: &ContainerRoot, params: &Params) -> Result<()> {
     });
     covered.map_err(failed)?;
     // Of a bind mount the kernel takes the flags only when it is there: without this second call it could be written.
-    let cover = root.place(path)?.ok_or_else(|| failed(Errno::ENOENT))?;
+    let cover = root.tree().place(path)?.ok_or_else(|| failed(Errno::ENOENT))?;
     let read_only = MsFlags::MS_BIND | MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY;
     let flags = read_only | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(NOTHING, link_of(&cover).as_str(), NOTHING, flags, NOTHING).map_err(failed)
@@ -59,13 +60,13 @@ fn instead(text: &str, params: &Params) -> Option<String> {
 
 /// Lets nothing that is mounted below the container's `/proc` show up anywhere else.
 fn alone(root: &ContainerRoot) -> nix::Result<()> {
-    let proc = root.place(Path::new("/proc")).ok().flatten().ok_or(Errno::ENOENT)?;
+    let proc = root.tree().place(Path::new("/proc")).ok().flatten().ok_or(Errno::ENOENT)?;
     mount(NOTHING, link_of(&proc).as_str(), NOTHING, MsFlags::MS_PRIVATE | MsFlags::MS_REC, NOTHING)
 }
 
 /// Has `work` work in a new file system in memory, which is over `folder` meanwhile.
 fn with_memory(root: &ContainerRoot, folder: &Path, work: impl FnOnce(&OwnedFd) -> nix::Result<()>) -> nix::Result<()> {
-    let place = || root.place(folder).ok().flatten().ok_or(Errno::ENOENT);
+    let place = || root.tree().place(folder).ok().flatten().ok_or(Errno::ENOENT);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("tmpfs"), link_of(&place()?).as_str(), Some("tmpfs"), flags, Some("size=64k,mode=0755"))?;
     // A handle from before is of what lies below.

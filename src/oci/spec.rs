@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::json::{Object, elements, string};
-use super::view::{HookView, MountView, View, is_of_kubepods};
+use super::view::{Backing, HookView, MountView, View, is_of_kubepods};
 use crate::error::{Error, Escaped, Result};
 
 /// A config.json, borrowed from its text.
@@ -189,11 +189,20 @@ fn is_user_namespace(raw: &str) -> bool {
 
 fn mount(raw: &str) -> Option<MountView<'_>> {
     let object = object(raw)?;
-    Some(MountView {
-        destination: object.get("destination").and_then(string)?,
-        source: object.get("source").and_then(string).unwrap_or_default(),
-        is_read_only: strings(object.get("options").into_iter()).iter().any(|option| option == "ro"),
-    })
+    let source = object.get("source").and_then(string).unwrap_or_default();
+    let options = strings(object.get("options").into_iter());
+    let has = |name: &str| options.iter().any(|option| option == name);
+    let is_bind = has("bind") || has("rbind");
+    let backing = match object.get("type").and_then(string).as_deref() {
+        Some("bind") if source.starts_with('/') => Backing::Host,
+        _ if is_bind && source.starts_with('/') => Backing::Host,
+        Some("tmpfs") if !is_bind && !has("ro") => match has("tmpcopyup") {
+            true => Backing::Copy,
+            false => Backing::Memory,
+        },
+        _ => Backing::Other,
+    };
+    Some(MountView { destination: object.get("destination").and_then(string)?, source, backing })
 }
 
 fn hook<'a>(stage: Cow<'a, str>, index: usize, raw: &'a str) -> Option<HookView<'a>> {
@@ -272,13 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_is_read_only_however_that_is_spelt() {
-        for (options, is_read_only) in
-            [(r#"["rbind","ro"]"#, true), (r#"["\u0072\u006f"]"#, true), (r#"["rw","ro\ud800"]"#, false), ("[]", false)]
-        {
-            let text = format!(r#"{{"mounts":[{{"destination":"/m","options":{options}}}]}}"#);
+    fn a_mounts_files_come_from_the_host_from_memory_or_from_nowhere_that_is_known() {
+        for (mount, backing) in [
+            (r#""source":"/s","options":["rbind","ro"]"#, Backing::Host),
+            (r#""source":"/s","options":["\u0062ind"]"#, Backing::Host),
+            (r#""source":"/s","type":"bind""#, Backing::Host),
+            (r#""source":"/s","type":"tmpfs","options":["bind"]"#, Backing::Host),
+            (r#""source":"s","type":"bind""#, Backing::Other),
+            (r#""source":"tmpfs","type":"tmpfs""#, Backing::Memory),
+            (r#""source":"tmpfs","type":"tmpfs","options":["tmpcopyup"]"#, Backing::Copy),
+            (r#""source":"tmpfs","type":"tmpfs","options":["ro"]"#, Backing::Other),
+            (r#""source":"overlay","type":"overlay""#, Backing::Other),
+            (r#""source":"/s""#, Backing::Other),
+            (r#""type":7"#, Backing::Other),
+        ] {
+            let text = format!(r#"{{"mounts":[{{"destination":"/m",{mount}}}]}}"#);
             let spec = Spec::parse(&text, Path::new("config.json")).unwrap();
-            assert_eq!(spec.view().mounts.first().unwrap().is_read_only, is_read_only, "{options}");
+            assert_eq!(spec.view().mounts.first().unwrap().backing, backing, "{mount}");
         }
     }
 }

@@ -35,8 +35,22 @@ pub struct MountView<'a> {
     pub destination: Cow<'a, str>,
     /// What is mounted; empty when absent.
     pub source: Cow<'a, str>,
-    /// Whether nothing can be written there.
-    pub is_read_only: bool,
+    /// Where the files come from that are seen there.
+    pub backing: Backing,
+}
+
+/// Where the files come from that a mount shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Backing {
+    /// The host: what is written there stays, and others may see it. The source of the mount is an absolute path.
+    Host,
+    /// A new file system in memory, which can be written.
+    Memory,
+    /// The same, into which the low-level runtime copies what the rootfs has there (runc's `tmpcopyup`).
+    Copy,
+    /// Nothing that is known from outside.
+    #[default]
+    Other,
 }
 
 /// One entry of one of the lists in `hooks`.

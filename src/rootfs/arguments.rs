@@ -1,17 +1,21 @@
 //! How hooks say what is to be done in a container's root: the names and arguments of NVIDIA's toolkit, which other vendors' tools
-//! follow, one more name that says all at once, and how the same is written.
+//! follow, and one more name for the one hook that gpu-runc adds itself.
 //!
 //! Pure. Source: nvidia-container-toolkit, cmd/nvidia-cdi-hook.
 
 use super::work::{Link, Versions, Work};
 use crate::cdi::Hook;
 use crate::error::Escaped;
+use crate::vendor::hooks::DriverHooks;
 
 /// What the one hook is called where the work is no vendor's.
 pub const PROGRAM: &str = "gpu-runc-hook";
 
-/// The name of the hook that does several things at once. No vendor's tool has it.
-pub const PREPARE: &str = "prepare";
+/// The name of the hook that gpu-runc adds: it covers the driver's parameters. No vendor's tool has it.
+pub const PARAMS: &str = "params";
+
+/// The seconds after which a hook is ended. It takes a few milliseconds; what is mounted in a container may keep it waiting for ever.
+pub const TIMEOUT: u32 = 10;
 
 /// What the arguments of a hook come to.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,20 +36,7 @@ const HOOKS: &[(&str, &[&str])] = &[
     ("chmod", &["mode", "path"]),
     ("disable-device-node-modification", &[]),
     ("update-application-profile", &[]),
-    (
-        PREPARE,
-        &[
-            "link",
-            "folder",
-            "host-driver-version",
-            "host-cuda-version",
-            "cuda-compat-container-root",
-            "mode",
-            "path",
-            "application-profile",
-            "device-node-modification",
-        ],
-    ),
+    (PARAMS, &[]),
 ];
 
 /// Reads the arguments of a hook, its name first; flags of the whole program may stand before. The error says what is wrong with
@@ -59,7 +50,7 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
     };
     let mut work = Work {
         has_profile: name == "update-application-profile",
-        has_params: name == "disable-device-node-modification",
+        has_params: matches!(name, PARAMS | "disable-device-node-modification"),
         ..Work::default()
     };
     let (mut container_spec, mut mode) = (None, None);
@@ -94,8 +85,6 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
             "cuda-compat-container-root" => {
                 work.compat = Some(Versions { folder: absolute(flag, value)?, ..versions() });
             }
-            "application-profile" => work.has_profile = value == "true",
-            "device-node-modification" => work.has_params = value == "false",
             "container-spec" => container_spec = Some(value.to_owned()),
             // Which ldconfig to run: none is.
             _ => {}
@@ -107,38 +96,11 @@ pub fn parse<S: AsRef<str>>(args: &[S]) -> Result<Meaning, String> {
     Ok(Meaning::Work(work, container_spec))
 }
 
-/// The one hook that does `work`, by the program at `path`.
-pub fn hook(work: &Work, path: &str) -> Hook {
-    let program = work.driver.and_then(|driver| driver.programs.first()).map_or(PROGRAM, |(program, _)| program);
-    Hook::in_container(path, std::iter::once(program.to_owned()).chain(of(work)).collect())
-}
-
-/// The arguments of the hook that does `work`, its name first.
-fn of(work: &Work) -> Vec<String> {
-    let mut args = vec![PREPARE.to_owned()];
-    let mut say = |flag: &str, value: &str| args.extend([format!("--{flag}"), value.to_owned()]);
-    for Link { target, place } in &work.links {
-        say("link", &format!("{target}::{place}"));
-    }
-    for folder in &work.folders {
-        say("folder", folder);
-    }
-    if let Some(Versions { driver, cuda, folder }) = &work.compat {
-        let values =
-            [("host-driver-version", driver), ("host-cuda-version", cuda), ("cuda-compat-container-root", folder)];
-        values.into_iter().filter(|(_, value)| !value.is_empty()).for_each(|(flag, value)| say(flag, value));
-    }
-    for (mode, path) in &work.modes {
-        say("mode", &format!("{mode:o}"));
-        say("path", path);
-    }
-    if work.has_profile {
-        say("application-profile", "true");
-    }
-    if work.has_params {
-        say("device-node-modification", "false");
-    }
-    args
+/// The one hook that gpu-runc adds, by the program at `path`: it shows `driver`'s parameters in other words.
+pub fn params(driver: &DriverHooks, path: &str) -> Hook {
+    let program = driver.programs.first().map_or(PROGRAM, |(program, _)| program);
+    let hook = Hook::in_container(path, vec![program.to_owned(), PARAMS.to_owned()]);
+    Hook { timeout: Some(TIMEOUT.into()), ..hook }
 }
 
 fn link(value: &str) -> Result<Link, String> {
@@ -151,13 +113,14 @@ fn link(value: &str) -> Result<Link, String> {
 }
 
 fn absolute(flag: &str, value: &str) -> Result<String, String> {
-    let is_path = value.starts_with('/') && !value.contains(['\n', '\0']);
+    let is_path = value.starts_with('/') && !value.chars().any(char::is_control);
     if is_path { Ok(value.to_owned()) } else { Err(format!("--{flag} {} is no absolute path", Escaped::quoted(value))) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::Vendors;
 
     fn work(args: &[&str]) -> Work {
         match parse(args) {
@@ -209,7 +172,7 @@ mod tests {
             (&["chmod", "--mode", "9", "--path", "/x"], "is no mode"),
             (&["chmod", "--mode", "77777", "--path", "/x"], "is no mode"),
             (&["chmod", "--path", "/x"], "it needs --mode"),
-            (&["prepare", "--path", "/x"], "it needs --mode"),
+            (&["params", "--path", "/x"], "there is no flag"),
             (&["update-application-profile", "--x=y"], "there is no flag"),
         ] {
             let error = parse(args).unwrap_err();
@@ -218,25 +181,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_back() {
-        let work = Work {
-            links: vec![
-                Link { target: "a::b".into(), place: "/c=d".into() },
-                Link { target: "--x".into(), place: "/y".into() },
-            ],
-            folders: vec!["/f".into()],
-            compat: Some(Versions { driver: "1.2".into(), cuda: "13.0".into(), folder: "/g".into() }),
-            modes: vec![(0o755, "/m".into()), (0o1777, "/n".into())],
-            has_profile: true,
-            has_params: true,
-            driver: None,
-        };
-        // The first `::` parts the two.
-        let mut expected = work.clone();
-        expected.links.remove(0);
-        let args = of(&expected);
-        assert_eq!(parse(&args), Ok(Meaning::Work(expected, None)));
-        assert!(parse(&of(&work)).is_err(), "a target with :: in it is nothing that this grammar can say");
-        assert_eq!(of(&Work::default()), [PREPARE]);
+    fn the_one_hook_is_read_back_and_ends() {
+        let driver = Vendors::known().iter().find_map(|vendor| vendor.hooks).unwrap();
+        let hook = params(driver, "/usr/bin/gpu-runc");
+        let (known, args) = DriverHooks::of(&hook.args, Vendors::known()).unwrap();
+        assert_eq!(parse(args), Ok(Meaning::Work(Work { has_params: true, ..Work::default() }, None)));
+        assert!(std::ptr::eq(known, driver) && hook.timeout == Some(10) && hook.env.len() == 1, "{hook:?}");
+        assert_eq!(parse(&["prepare", "--link", "a::/b"]), Ok(Meaning::Unknown("prepare".to_owned())));
     }
 }

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::linker::MOST_LIBRARIES;
-use super::root::ContainerRoot;
+use super::tree::Tree;
 use super::work::Versions;
 use crate::elf;
 use crate::error::Result;
+use crate::ldcache::names;
 use crate::vendor::hooks::Compat;
 
 /// What an image's library says of itself.
@@ -22,17 +23,17 @@ struct Note {
     branches: Vec<u64>,
 }
 
-/// The folder of the image's libraries, if they are to come first. `None` where it has none, or several.
-pub(super) fn folder(root: &ContainerRoot, rule: &Compat, versions: &Versions) -> Result<Option<PathBuf>> {
-    let folder = if versions.folder.is_empty() { rule.folder } else { &versions.folder };
-    let Some(folder) = root.real(Path::new(folder)) else { return Ok(None) };
+/// The folder of the image's libraries, if they are to come first: where it is in `tree` without any link. `at` is where it is looked
+/// for. `None` where it has none, or several.
+pub(super) fn folder(tree: &Tree, at: &str, rule: &Compat, versions: &Versions) -> Result<Option<PathBuf>> {
+    let Some(folder) = tree.real(Path::new(at)) else { return Ok(None) };
     let is_it = |name: &str| name.starts_with(rule.library);
-    let Some(names) = root.names(&folder, MOST_LIBRARIES, is_it)? else { return Ok(None) };
+    let Some(names) = tree.names(&folder, MOST_LIBRARIES, is_it)? else { return Ok(None) };
     let version =
         |name: &str| name.strip_prefix(rule.library).filter(|version| version.contains('.')).map(str::to_owned);
     let found: Vec<String> = names.iter().filter_map(|(name, _)| version(name)).collect();
     let [version] = found.as_slice() else { return Ok(None) };
-    let library = root.pieces(&folder.join(format!("{}{version}", rule.library)))?;
+    let library = tree.pieces(&folder.join(format!("{}{version}", rule.library)))?;
     let note =
         library.and_then(|file| elf::note(&|offset, length| file.read(offset, length), rule.section, rule.owner));
     let wins = match note.as_deref().map(read) {
@@ -42,6 +43,16 @@ pub(super) fn folder(root: &ContainerRoot, rule: &Compat, versions: &Versions) -
         None => is_newer(versions, version, None),
     };
     Ok(Some(folder).filter(|_| wins))
+}
+
+/// Where an image has such libraries.
+pub(super) fn place<'a>(rule: &'a Compat, versions: &'a Versions) -> &'a str {
+    if versions.folder.is_empty() { rule.folder } else { &versions.folder }
+}
+
+/// Whether a library of that name is one of the driver: an image's author could have any other put before the system's own.
+pub(super) fn is_of_driver(rule: &Compat, name: &str) -> bool {
+    names::library(name).is_some() && rule.names.iter().any(|known| name.starts_with(known))
 }
 
 /// Whether a library of `version` is to come before that of the machine.
@@ -80,6 +91,7 @@ fn numbers(version: &str) -> Option<Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vendor::Vendors;
 
     fn host(driver: &str, cuda: &str) -> Versions {
         Versions { driver: driver.to_owned(), cuda: cuda.to_owned(), folder: String::new() }
@@ -108,6 +120,26 @@ mod tests {
             ("", "", "575.57.08", None, false),
         ] {
             assert_eq!(is_newer(&host(driver, cuda), version, note), expected, "{driver} {cuda} {version}");
+        }
+    }
+
+    #[test]
+    fn a_library_of_the_driver_is_known_by_its_name() {
+        let rule = Vendors::known().iter().find_map(|vendor| vendor.hooks).map(|hooks| &hooks.compat).unwrap();
+        for (name, is_known) in [
+            ("libcuda.so.575.57.08", true),
+            ("libcuda.so", true),
+            ("libcudadebugger.so.1", true),
+            ("libnvidia-nvvm.so.4", true),
+            ("libnvidia-ptxjitcompiler.so.1", true),
+            ("libnvcudla.so", true),
+            ("libcudart.so.12", false),
+            ("libselinux.so.1", false),
+            ("libc.so.6", false),
+            ("libnvidia-x", false),
+            ("xlibcuda.so.1", false),
+        ] {
+            assert_eq!(is_of_driver(rule, name), is_known, "{name}");
         }
     }
 

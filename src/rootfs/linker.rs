@@ -10,10 +10,11 @@ use nix::sys::stat::Mode;
 
 use super::links;
 use super::root::ContainerRoot;
+use super::tree::Tree;
 use super::work::Link;
 use crate::cdi::Mount;
 use crate::elf;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::ldcache::{Cache, Library, is_cache, names, native_flags};
 
@@ -23,7 +24,7 @@ pub(super) const DROP_IN: &str = "/etc/ld.so.conf.d/00-gpu-runc.conf";
 const CONFIGURATION: &str = "/etc/ld.so.conf";
 const INCLUDE: &[u8] = b"include /etc/ld.so.conf.d/*.conf\n";
 /// The most that is read of one of these. The caches of large desktops have 400 KB.
-const LARGEST: u64 = 16 << 20;
+pub(super) const LARGEST: u64 = 16 << 20;
 const FOR_ALL: Mode = Mode::from_bits_truncate(0o644);
 const GLIBC: [&str; 4] =
     ["/lib64/ld-linux-x86-64.so.2", "/lib/ld-linux-aarch64.so.1", "/lib/ld-linux.so.2", "/lib64/ld-linux-aarch64.so.1"];
@@ -46,39 +47,70 @@ pub(super) struct Libraries<'a> {
     pub driver: Vec<Library<'a>>,
 }
 
-/// Has the linker of programs in `root` find `libraries`. Returns a note where it will not.
-pub(super) fn add(root: &ContainerRoot, libraries: Libraries<'_>) -> Result<Option<String>> {
-    let bytes = root.read(Path::new(CACHE), LARGEST)?;
+/// What the linker's files are to be, so that it finds some libraries.
+#[derive(Debug)]
+pub(super) enum Merged {
+    /// The linker cannot be told, for this reason.
+    Not(&'static str),
+    /// Nothing in the root would read a cache, such as a static program.
+    NoLinker,
+    /// These are to be written.
+    Files {
+        /// The cache; `None` where it has the libraries already.
+        cache: Option<Vec<u8>>,
+        /// The drop-in.
+        drop_in: Vec<u8>,
+    },
+}
+
+/// Merges `libraries` with `bytes`, the cache that programs of `root` see, if there is one.
+pub(super) fn merged(root: &Tree, bytes: Option<&[u8]>, libraries: Libraries<'_>) -> Merged {
     let has = |loaders: &[&str]| loaders.iter().any(|loader| root.has(Path::new(loader)));
     // One that is empty, or of zeros, is what a loss of power leaves of one that was just written.
-    let mut cache = match bytes.as_ref().filter(|bytes| is_cache(bytes)) {
+    let mut cache = match bytes.filter(|bytes| is_cache(bytes)) {
         Some(bytes) => match Cache::parse(bytes) {
             Some(cache) => cache,
-            None => return Ok(Some(format!("the image's {CACHE} is of no known format, and stays as it is"))),
+            None => return Merged::Not("the image's /etc/ld.so.cache is of no known format, and stays as it is"),
         },
         None if has(&GLIBC) => Cache::default(),
         None if has(&MUSL) => {
-            let note =
-                "the image's C library is musl; the driver's libraries need glibc, and its programs cannot load them";
-            return Ok(Some(note.to_owned()));
+            return Merged::Not(
+                "the image's C library is musl; the driver's libraries need glibc, and its programs cannot load them",
+            );
         }
-        // Nothing in it would read a cache, such as a static program.
-        None => return Ok(None),
+        None => return Merged::NoLinker,
     };
     let drop_in = drop_in(&libraries).into_bytes();
     let Libraries { mut newer, driver } = libraries;
     newer.extend(driver);
-    if cache.merge(newer) {
-        root.put(Path::new(CACHE), &cache.to_bytes(), FOR_ALL)?;
-    }
-    if root.read(Path::new(DROP_IN), LARGEST)?.as_ref() != Some(&drop_in) {
-        // First, because with the drop-in all is done.
-        if !root.has(Path::new(CONFIGURATION)) {
-            root.put(Path::new(CONFIGURATION), INCLUDE, FOR_ALL)?;
+    Merged::Files { cache: cache.merge(newer).then(|| cache.to_bytes()), drop_in }
+}
+
+/// Has the linker of programs in `root` find `libraries`, with the cache there. Returns a note where it will not.
+pub(super) fn add(root: &ContainerRoot, libraries: Libraries<'_>) -> Result<Option<String>> {
+    let bytes = root.tree().read(Path::new(CACHE), LARGEST)?;
+    match merged(root.tree(), bytes.as_deref(), libraries) {
+        Merged::Not(note) => Ok(Some(note.to_owned())),
+        Merged::NoLinker => Ok(None),
+        Merged::Files { cache, drop_in } => {
+            if let Some(cache) = cache {
+                root.put(Path::new(CACHE), &cache, FOR_ALL)?;
+            }
+            put_drop_in(root, &drop_in).map(|()| None)
         }
-        root.put(Path::new(DROP_IN), &drop_in, FOR_ALL)?;
     }
-    Ok(None)
+}
+
+/// Puts the drop-in where it is, and has it read.
+pub(super) fn put_drop_in(root: &ContainerRoot, text: &[u8]) -> Result<()> {
+    if root.tree().read(Path::new(DROP_IN), LARGEST)?.as_deref() == Some(text) {
+        return Ok(());
+    }
+    // First, because with the drop-in all is done.
+    if !root.tree().has(Path::new(CONFIGURATION)) {
+        root.put(Path::new(CONFIGURATION), INCLUDE, FOR_ALL)?;
+    }
+    root.put(Path::new(DROP_IN), text, FOR_ALL)
 }
 
 /// The folders of `libraries`, for whoever runs `ldconfig` later.
@@ -96,15 +128,12 @@ fn drop_in(libraries: &Libraries<'_>) -> String {
     text
 }
 
-/// The image's libraries that a hook before this one put before the machine's: each of a vendor's hooks is a program of its own.
+/// The folder that a hook before this one put before the machine's: each of a vendor's hooks is a program of its own.
 /// One folder, as [`drop_in`] writes it: the file is the image's to write, and a thousand would keep this busy.
-pub(super) fn kept(root: &ContainerRoot) -> Result<Vec<Library<'static>>> {
+pub(super) fn kept(root: &Tree) -> Result<Option<String>> {
     let text = root.read(Path::new(DROP_IN), LARGEST)?.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    match text.lines().skip_while(|line| *line != NEWER).nth(1) {
-        Some(folder) => in_folder(root, Path::new(folder), MOST_LIBRARIES),
-        None => Ok(Vec::new()),
-    }
+    Ok(text.lines().skip_while(|line| *line != NEWER).nth(1).map(str::to_owned))
 }
 
 /// The libraries that `mounts` and `links` to them show, under the names that programs look for: those that are linked to, else
@@ -143,35 +172,66 @@ pub(super) fn shown<'a>(mounts: &'a [Mount], links: &'a [Link]) -> Result<Vec<Li
     Ok(libraries)
 }
 
-/// The libraries in the folder `folder` of the root, under the names that they themselves say, as `ldconfig` lists them. Links
-/// under these names are made where there are none. An error where they are more than `most`.
-pub(super) fn in_folder(root: &ContainerRoot, folder: &Path, most: usize) -> Result<Vec<Library<'static>>> {
-    let Some(folder) = root.real(folder) else { return Ok(Vec::new()) };
-    let is_library = |name: &str| names::library(name).is_some();
-    let Some(found) = root.names(&folder, most, is_library)? else { return Ok(Vec::new()) };
+/// A folder whose libraries programs are to find.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed<'a> {
+    /// Where it is in its tree.
+    pub folder: &'a Path,
+    /// Where the container sees its tree: empty for its root.
+    pub place: &'a str,
+    /// The most libraries that are taken of it.
+    pub most: usize,
+    /// Where links are made under the names that libraries have in themselves, if the tree is a root.
+    pub root: Option<&'a ContainerRoot>,
+}
+
+/// The libraries in a folder of `tree` whose names `is_wanted`, under the names that they themselves say, as `ldconfig` lists them.
+/// Links under these names are made where there are none. An error where they are too many, or where the folder's name cannot be
+/// written to a list of folders.
+pub(super) fn in_folder(
+    tree: &Tree,
+    Listed { folder, place, most, root }: Listed<'_>,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> Result<Vec<Library<'static>>> {
+    let Some(folder) = tree.real(folder) else { return Ok(Vec::new()) };
+    let at = format!("{place}{}", folder.to_string_lossy());
+    // A line break in it would make more lines of the drop-in, which the image's author could choose.
+    if is_odd(&at) {
+        return Err(Error::io("use", Path::new(&at), std::io::Error::other("its name has control characters")));
+    }
+    let is_library = |name: &str| names::library(name).is_some() && is_wanted(name) && !is_odd(name);
+    let Some(found) = tree.names(&folder, most, is_library)? else { return Ok(Vec::new()) };
     let mut own: Vec<&str> = found.iter().map(|(name, _)| name).collect();
     // Of two files of one name the later counts, where no link tells.
     own.sort_unstable();
     let mut by_name: BTreeMap<String, (&str, u32)> = BTreeMap::new();
     for file in own.iter().rev() {
         // What is no plain file is no library.
-        let Ok(Some(pieces)) = root.pieces(&folder.join(file)) else { continue };
+        let Ok(Some(pieces)) = tree.pieces(&folder.join(file)) else { continue };
         let read = |offset, length| pieces.read(offset, length);
         let Some(is_64_bit) = elf::is_64_bit(&read) else { continue };
         let name = elf::soname(&read).unwrap_or_else(|| (*file).to_owned());
-        by_name.entry(name).or_insert((file, native_flags(is_64_bit)));
+        // The name in the file decides what it is found as.
+        if is_wanted(&name) && !is_odd(&name) {
+            by_name.entry(name).or_insert((file, native_flags(is_64_bit)));
+        }
     }
-    let held = root.folder(&folder)?;
-    let at = folder.to_string_lossy();
+    // A folder in a mount is not written.
+    let held = root.and_then(|root| root.folder(&folder).ok());
     let mut libraries = Vec::new();
     for (name, (file, flags)) in by_name {
-        let is_there =
-            own.binary_search(&name.as_str()).is_ok() || held.link(&name, file, super::folder::Over::Nothing).is_ok();
+        let link = |held: &super::folder::Folder<'_>| held.link(&name, file, super::folder::Over::Nothing).is_ok();
+        let is_there = own.binary_search(&name.as_str()).is_ok() || held.as_ref().is_some_and(link);
         let file = if is_there { name.as_str() } else { file };
         let path = joined(&at, file);
         libraries.push(Library::new(flags, name, path));
     }
     Ok(libraries)
+}
+
+/// Whether a name has characters that end a line, or move a cursor.
+fn is_odd(name: &str) -> bool {
+    name.chars().any(char::is_control)
 }
 
 fn joined(folder: &str, name: &str) -> String {

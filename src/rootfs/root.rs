@@ -1,21 +1,19 @@
-//! The root of a container, reached through one handle. Paths in it belong to an attacker: the kernel keeps every one of them
-//! inside (`openat2` with `RESOLVE_IN_ROOT`), and links of procfs are not followed.
+//! The root of a container, written through one handle. Paths in it belong to an attacker: the kernel keeps every one of them
+//! inside (`openat2` with `RESOLVE_IN_ROOT`), links of procfs are not followed, and no path leads through a mount: what is mounted in
+//! a root is somebody else's, such as a directory of the host that only root can write.
 
-use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::Read;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, OpenHow, ResolveFlag, open, openat, openat2, readlink, renameat};
+use nix::fcntl::{AT_FDCWD, AtFlags, OFlag, open, openat, renameat};
 use nix::sys::stat::{FchmodatFlags, FileStat, Mode, SFlag, fchmodat, fstat, mkdirat, stat};
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, getegid, geteuid, unlinkat};
 
 use super::folder::Folder;
+use super::tree::{Tree, kind, link_of};
 use crate::error::{Error, Result};
-use crate::host::Pieces;
-use crate::host::folder::Names;
 
 /// The mode of folders.
 const FOLDER: Mode = Mode::from_bits_truncate(0o755);
@@ -23,8 +21,7 @@ const FOLDER: Mode = Mode::from_bits_truncate(0o755);
 /// The root of a container.
 #[derive(Debug)]
 pub struct ContainerRoot {
-    path: PathBuf,
-    handle: OwnedFd,
+    tree: Tree,
     /// Whose it is what this process makes.
     user: Uid,
     owner: Option<(Uid, Gid)>,
@@ -49,7 +46,19 @@ impl ContainerRoot {
         let mut id = DefaultHasher::new();
         container.hash(&mut id);
         let unfinished = format!(".gpu-runc-{:016x}", id.finish());
-        Ok(ContainerRoot { path: path.to_owned(), handle, user, owner, unfinished })
+        Ok(ContainerRoot { tree: Tree::root(path, handle), user, owner, unfinished })
+    }
+
+    /// The same, of which readers see what is mounted in it. Writers never do.
+    #[must_use]
+    pub fn with_mounts(mut self) -> Self {
+        self.tree.see_mounts();
+        self
+    }
+
+    /// The root, to be read.
+    pub fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// Whose what is made in it must be, where it would be somebody else's: the root's own owner, which under a user namespace
@@ -63,79 +72,16 @@ impl ContainerRoot {
         &self.unfinished
     }
 
-    /// Whether something is at `path`, links followed inside.
-    pub(super) fn has(&self, path: &Path) -> bool {
-        self.open_in(path, OFlag::O_PATH).is_ok()
-    }
-
-    /// The bytes of the plain file at `path`, at most so many.
-    pub(super) fn read(&self, path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
-        let Some((file, length)) = self.plain_file(path)? else { return Ok(None) };
-        let too_large = || self.failed("read", path, Errno::EFBIG);
-        let length = usize::try_from(length).ok().filter(|_| length <= most).ok_or_else(too_large)?;
-        let mut bytes = Vec::with_capacity(length + 1);
-        if let Some(file) = file {
-            let read = File::from(file).take(most + 1).read_to_end(&mut bytes);
-            read.map_err(|cause| Error::io("read", &self.shown(path), cause))?;
-        }
-        match u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
-            true => Ok(Some(bytes)),
-            false => Err(too_large()),
-        }
-    }
-
-    /// The plain file at `path`, to be read in pieces. None of an empty one.
-    pub(super) fn pieces(&self, path: &Path) -> Result<Option<Pieces>> {
-        Ok(self.plain_file(path)?.and_then(|(file, _)| file).map(Pieces::from))
-    }
-
-    /// The plain file at `path`, and its length. One that is said to be empty is not opened, as are those of procfs.
-    fn plain_file(&self, path: &Path) -> Result<Option<(Option<OwnedFd>, u64)>> {
-        let failed = |cause: Errno| self.failed("read", path, cause);
-        // Not for reading: what is opened so reaches its driver, whose node may be any that an image's author likes, and one is
-        // enough to arm a watchdog.
-        let place = match self.open_in(path, OFlag::O_PATH) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-            place => place.map_err(failed)?,
-        };
-        let stat = fstat(&place).map_err(failed)?;
-        if kind(&stat) != SFlag::S_IFREG {
-            return Err(Error::io("read", &self.shown(path), std::io::Error::other("it is no plain file")));
-        }
-        let length = u64::try_from(stat.st_size).unwrap_or_default();
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
-        let open = || openat2(AT_FDCWD, link_of(&place).as_str(), OpenHow::new().flags(flags)).map_err(failed);
-        let file = (length > 0).then(open).transpose()?;
-        Ok(Some((file, length)))
-    }
-
-    /// Those names in the folder at `path` that `keep` wants. An error where these are more than `most`.
-    pub(super) fn names(&self, path: &Path, most: usize, keep: impl Fn(&str) -> bool) -> Result<Option<Names>> {
-        let failed = |cause: Errno| match cause {
-            Errno::EFBIG => {
-                let cause = std::io::Error::other(format!("it has more than {most} entries of the kind"));
-                Error::io("list", &self.shown(path), cause)
-            }
-            cause => self.failed("list", path, cause),
-        };
-        match self.open_in(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            folder => {
-                folder.and_then(|folder| Names::read(&folder, most, |name, _| keep(name))).map(Some).map_err(failed)
-            }
-        }
-    }
-
     /// Puts a file with these bytes and this mode at `path`, in place of what was there. Folders are made as need be.
     pub(super) fn put(&self, path: &Path, bytes: &[u8], mode: Mode) -> Result<()> {
-        let (parent, name) = split(path).ok_or_else(|| self.failed("write", path, Errno::EINVAL))?;
-        self.folder(parent)?.put(name, bytes, mode).map_err(|cause| self.failed("write", path, cause))
+        let (parent, name) = split(path).ok_or_else(|| self.tree.failed("write", path, Errno::EINVAL))?;
+        self.folder(parent)?.put(name, bytes, mode).map_err(|cause| self.tree.failed("write", path, cause))
     }
 
     /// Gives the plain file, or the folder, at `path` this mode.
     pub(super) fn set_mode(&self, path: &Path, mode: Mode) -> Result<()> {
         let set = || {
-            let handle = self.open_in(path, OFlag::O_PATH)?;
+            let handle = self.tree.open_to_change(path, OFlag::O_PATH)?;
             match kind(&fstat(&handle)?) {
                 // What it was opened for does not allow a change through the handle itself.
                 SFlag::S_IFREG | SFlag::S_IFDIR => {
@@ -144,49 +90,22 @@ impl ContainerRoot {
                 _ => Err(Errno::EINVAL),
             }
         };
-        set().map_err(|cause| self.failed("set the mode of", path, cause))
+        set().map_err(|cause| self.tree.failed("set the mode of", path, cause))
     }
 
     /// The folder at `path`, made as need be. Links that are there are followed inside.
     pub(super) fn folder(&self, path: &Path) -> Result<Folder<'_>> {
-        let handle = self.made(path).map_err(|cause| self.failed("open", path, cause))?;
+        let handle = self.made(path).map_err(|cause| self.tree.failed("open", path, cause))?;
         Ok(Folder::new(self, handle))
     }
 
-    /// A handle for what is at `path`, links followed inside; it can be mounted on, and tells where it is, and no more.
-    pub fn place(&self, path: &Path) -> Result<Option<OwnedFd>> {
-        match self.open_in(path, OFlag::O_PATH) {
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            handle => handle.map(Some).map_err(|cause| self.failed("look at", path, cause)),
-        }
-    }
-
-    /// Where the folder at `path` is in the root without any link. `None` for what is not there.
-    pub(super) fn real(&self, path: &Path) -> Option<PathBuf> {
-        let without_links = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        match openat2(self.handle.as_fd(), path, without_links) {
-            Ok(_) => Some(path.to_owned()),
-            Err(Errno::ELOOP) => self.real_of(&self.open_in(path, OFlag::O_PATH).ok()?),
-            Err(_) => None,
-        }
-    }
-
-    /// Where what is open is in the root, without any link.
-    pub fn real_of(&self, handle: &OwnedFd) -> Option<PathBuf> {
-        let root = readlink(link_of(&self.handle).as_str()).ok()?;
-        let real = readlink(link_of(handle).as_str()).ok()?;
-        Some(Path::new("/").join(Path::new(&real).strip_prefix(root).ok()?))
-    }
-
     fn made(&self, path: &Path) -> nix::Result<OwnedFd> {
-        let opened = self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY);
+        let opened = self.tree.open_to_change(path, OFlag::O_PATH | OFlag::O_DIRECTORY);
         let (Err(Errno::ENOENT), Some((parent, name))) = (&opened, split(path)) else { return opened };
         let parent = self.made(parent)?;
         match self.make_folder(&parent, name) {
             // A folder with something in it does not give way to another.
-            Err(Errno::EEXIST | Errno::ENOTEMPTY) => self.open_in(path, OFlag::O_PATH | OFlag::O_DIRECTORY),
+            Err(Errno::EEXIST | Errno::ENOTEMPTY) => self.tree.open_to_change(path, OFlag::O_PATH | OFlag::O_DIRECTORY),
             made => made,
         }
     }
@@ -228,30 +147,6 @@ impl ContainerRoot {
         }
         fchownat(made, "", Some(uid), Some(gid), AtFlags::AT_EMPTY_PATH)
     }
-
-    fn open_in(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-        let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(inside);
-        // The kernel gives up where something else renames folders meanwhile.
-        const TRIES: usize = 32;
-        let mut opened = Err(Errno::EAGAIN);
-        for _ in 0..TRIES {
-            opened = openat2(self.handle.as_fd(), path, how);
-            if !matches!(opened, Err(Errno::EAGAIN)) {
-                break;
-            }
-        }
-        opened
-    }
-
-    /// An error about `path`, named as the machine sees it.
-    pub(super) fn failed(&self, doing: &str, path: &Path, cause: Errno) -> Error {
-        Error::io(doing, &self.shown(path), cause.into())
-    }
-
-    fn shown(&self, path: &Path) -> PathBuf {
-        self.path.join(path.strip_prefix("/").unwrap_or(path))
-    }
 }
 
 /// A handle for what is called `name` in `folder`, a link not followed, and what it is.
@@ -271,15 +166,6 @@ fn open_to_all(made: &OwnedFd, stat: &FileStat) -> nix::Result<()> {
         true => Ok(()),
         false => fchmodat(AT_FDCWD, link_of(made).as_str(), mode | FOLDER, FchmodatFlags::FollowSymlink),
     }
-}
-
-/// The name by which the kernel gives out what is open in this process.
-pub fn link_of(handle: &OwnedFd) -> String {
-    format!("/proc/self/fd/{}", handle.as_raw_fd())
-}
-
-fn kind(stat: &FileStat) -> SFlag {
-    SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits())
 }
 
 /// The folder of `path` and the last part, which must be a plain name.

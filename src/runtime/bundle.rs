@@ -116,6 +116,36 @@ impl Bundle {
         })
     }
 
+    /// Puts a file that all can read in `folder`, the bundle's directory, in place of one of that name, and returns its path. It is
+    /// renamed when it is whole; the owner is that of the configuration.
+    pub fn put(&self, folder: &Path, name: &str, bytes: &[u8]) -> Result<String> {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let failed = |cause| Error::io("write", &folder.join(name), cause);
+        // Low-level runtimes differ in what a relative source is relative to.
+        let folder = fs::canonicalize(folder).map_err(failed)?;
+        let path = folder.join(name);
+        let text = path.to_str().ok_or_else(|| failed(io::Error::other("its path is not UTF-8")))?.to_owned();
+        // The next start of the bundle finds by this name what one that was killed has left.
+        let fresh = folder.join(format!("{name}.new"));
+        let write = || {
+            match fs::remove_file(&fresh) {
+                Err(cause) if cause.kind() != io::ErrorKind::NotFound => return Err(cause),
+                _ => {}
+            }
+            let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&fresh)?;
+            file.write_all(bytes)?;
+            self.give(&file)?;
+            file.set_permissions(fs::Permissions::from_mode(0o644))?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(|cause| {
+            // What is left of a try must not stay; that it could not be removed either is no news.
+            let _ = fs::remove_file(&fresh);
+            failed(cause)
+        })?;
+        Ok(text)
+    }
+
     /// How the names of what is not yet whole begin; the number of a process follows.
     fn unfinished(&self) -> OsString {
         let mut name = self.target.file_name().unwrap_or_default().to_owned();
@@ -140,11 +170,17 @@ impl Bundle {
     }
 
     fn dress(&self, file: &File) -> io::Result<()> {
+        self.give(file)?;
+        file.set_permissions(fs::Permissions::from_mode(self.found.mode() & 0o7777))
+    }
+
+    /// Gives the file to the configuration's owner.
+    fn give(&self, file: &File) -> io::Result<()> {
         let ours = file.metadata()?;
         if (ours.uid(), ours.gid()) != (self.found.uid(), self.found.gid()) {
             fchown(file, Some(self.found.uid()), Some(self.found.gid()))?;
         }
-        file.set_permissions(fs::Permissions::from_mode(self.found.mode() & 0o7777))
+        Ok(())
     }
 
     fn has_changed(&self) -> io::Result<bool> {

@@ -29,7 +29,7 @@ use std::process::ExitCode;
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
 use self::journal::Journal;
-use crate::cdi::ContainerEdits;
+use crate::cdi::{ContainerEdits, Mount};
 use crate::config::Config;
 use crate::devfs::char_links;
 use crate::error::{Error, Result};
@@ -38,7 +38,7 @@ use crate::oci::apply::Changes;
 use crate::oci::devices::Routes;
 use crate::oci::{Spec, View};
 use crate::request::Request;
-use crate::rootfs::{self, Prepared, Work, arguments};
+use crate::rootfs::{self, File, Prepared, Work, arguments};
 use crate::vendor::Vendors;
 
 /// Runs gpu-runc with the arguments of an engine, program name first. Comes back only to report an error.
@@ -107,7 +107,8 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     let routes = deliver(&spec, &view, &mut granted, &host, false)?;
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
-    granted.notes.extend(in_root(&rootfs, container, &view, &mut granted.edits, &granted.work));
+    let notes = in_root(&rootfs, container, &view, &bundle, start, &mut granted.edits, &granted.work);
+    granted.notes.extend(notes);
     journal.warnings(&granted.notes);
     if let Some(text) = edited(&spec, &request, &granted.edits, &routes)? {
         bundle.replace(&text)?;
@@ -147,17 +148,45 @@ pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits, routes
     spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks })
 }
 
-/// Does `work` in the container's root, and adds to `edits` what could not be done there. Returns notes.
-fn in_root(rootfs: &Path, container: &str, view: &View<'_>, edits: &mut ContainerEdits, work: &Work) -> Vec<String> {
-    let Prepared { mut notes, mounts, hook } = rootfs::prepare(rootfs, container, work, edits, &view.mounts);
+/// Does `work` in the container's root, and changes `edits` for what could not be done there. Returns notes.
+fn in_root(
+    rootfs: &Path,
+    container: &str,
+    view: &View<'_>,
+    bundle: &Bundle,
+    start: &Start<'_>,
+    edits: &mut ContainerEdits,
+    work: &Work,
+) -> Vec<String> {
+    let Prepared { mut notes, mounts, files, left_out } = rootfs::prepare(rootfs, container, work, edits, &view.mounts);
+    if !left_out.is_empty() {
+        edits.mounts.retain(|mount| !left_out.contains(&mount.container_path));
+    }
     edits.mounts.extend(mounts);
-    if !hook.is_nothing() {
+    for File { name, place, bytes } in &files {
+        match bundle.put(Path::new(start.bundle.unwrap_or_default()), name, bytes) {
+            Ok(source) => edits.mounts.push(prepared_mount(source, place)),
+            Err(error) => notes.push(error.to_string()),
+        }
+    }
+    if let Some(driver) = work.driver.filter(|_| work.has_params) {
         match exec::own_path() {
-            Ok(program) => edits.hooks.push(arguments::hook(&hook, &program)),
+            Ok(program) => edits.hooks.push(arguments::params(driver, &program)),
             Err(error) => notes.push(error.to_string()),
         }
     }
     notes
+}
+
+/// The mount of a file that was prepared in the bundle's directory.
+fn prepared_mount(source: String, place: &str) -> Mount {
+    const OPTIONS: [&str; 6] = ["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"];
+    Mount {
+        host_path: source,
+        container_path: place.to_owned(),
+        mount_type: "bind".to_owned(),
+        options: OPTIONS.map(str::to_owned).to_vec(),
+    }
 }
 
 /// The configuration that the low-level runtime will read.

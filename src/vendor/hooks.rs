@@ -24,6 +24,8 @@ pub struct Compat {
     pub folder: &'static str,
     /// How the name of the library begins that is looked at; its version follows.
     pub library: &'static str,
+    /// How the names of the driver's libraries begin: an image's folder may hold others.
+    pub names: &'static [&'static str],
     /// The section of its note.
     pub section: &'static str,
     /// Whose note it is.

@@ -15,7 +15,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use scene::{CONFIG_JSON, Scene, Snapshot, config_json, has_gpu, is_left_over, said, snapshot};
 use strace::{Call, Fault};
@@ -242,8 +242,7 @@ fn after_refusal(
     Ok(end)
 }
 
-/// What of a bundle is as in the undisturbed one, or left to others who do it as well: mounts in place of links, and the hook for
-/// a mode.
+/// What of a bundle is as in the undisturbed one, or left to others who do it as well: mounts in place of links, and of the cache.
 struct Done {
     in_configuration: bool,
     /// What is not can only be told in a warning.
@@ -265,11 +264,19 @@ impl Done {
                 link.is_none_or(|link| after.get(&name) == Some(link) || !by_others.insert(name))
             });
         }
-        let work = ["nvidia-cdi-hook", "prepare", "--mode", "750", "--path", "/opt/deep"];
-        let hooks = now["hooks"]["createContainer"].as_array().cloned().unwrap_or_default();
-        if then["hooks"].is_null() && hooks.len() == 1 && hooks[0]["args"] == json!(work) {
-            by_others.insert("/rootfs/opt/deep".to_owned());
-            now.as_object_mut().unwrap().remove("hooks");
+        // A cache that cannot be written is mounted, from the bundle's directory.
+        if let Some(mounts) = now["mounts"].as_array_mut() {
+            let is_prepared = |mount: &Value| {
+                let source = mount["source"].as_str().unwrap();
+                mount["destination"] == "/etc/ld.so.cache" && source.ends_with("/gpu-runc-ld.so.cache")
+            };
+            let bytes = |text: &String| {
+                text.split_once(' ').and_then(|(_, rest)| rest.split_once(' ')).map(|(_, text)| text.to_owned())
+            };
+            let cache = after.get("/gpu-runc-ld.so.cache").and_then(bytes);
+            if cache.is_some() && cache == calm.bundle.get("/rootfs/etc/ld.so.cache").and_then(bytes) {
+                mounts.retain(|mount| !is_prepared(mount));
+            }
         }
         let of_root = |name: &&String| *name != "/config.json" && !by_others.contains(*name);
         let mut names = after.keys().chain(calm.bundle.keys()).filter(of_root);

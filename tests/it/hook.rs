@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -56,7 +57,9 @@ fn the_names_of_vendors_hooks_are_answered_as_theirs() {
         ("nvidia-cdi-hook", &[], 0, "warning"),
         ("nvidia-cdi-hook", &["chmod", "--mode", "755", "--path", "/absent"], 0, "rootfs/absent: not found"),
         ("nvidia-cdi-hook", &["chmod", "--path", "/usr/lib"], 1, "it needs --mode"),
-        ("gpu-runc-hook", &["prepare", "--mode", "755", "--path", "/absent"], 0, "warning"),
+        ("gpu-runc-hook", &["params"], 0, ""),
+        ("nvidia-cdi-hook", &["params"], 0, ""),
+        ("gpu-runc-hook", &["prepare", "--link", "a::/x"], 0, "warning: there is no hook \"prepare\""),
     ] {
         let output = hook(&scratch, program, args);
         let stderr = String::from_utf8(output.stderr).unwrap();
@@ -89,8 +92,13 @@ fn only_a_vendors_hook_fails_where_the_containers_root_is_not_found() {
             None => fs::remove_file(scratch.path("bundle/config.json")).unwrap(),
             Some(text) => drop(scratch.write("bundle/config.json", text)),
         }
-        for (program, name, code) in [("gpu-runc-hook", "prepare", 0), ("nvidia-cdi-hook", "update-ldcache", 1)] {
-            let output = hook(&scratch, program, &[name, "--folder", "/usr/lib"]);
+        let rows: [(&str, &[&str], i32); 3] = [
+            ("gpu-runc-hook", &["params"], 0),
+            ("nvidia-cdi-hook", &["params"], 0),
+            ("nvidia-cdi-hook", &["update-ldcache", "--folder", "/usr/lib"], 1),
+        ];
+        for (program, args, code) in rows {
+            let output = hook(&scratch, program, args);
             let stderr = String::from_utf8(output.stderr).unwrap();
             assert_eq!(
                 (output.status.code(), stderr.lines().count()),
@@ -370,49 +378,77 @@ fn the_hooks_of_a_vendors_file_are_done_without_them() {
 }
 
 #[test]
-fn where_a_mount_hides_the_place_the_one_hook_does_the_same() {
-    let Some(machine) = machine("the one hook") else { return };
+fn where_a_mount_hides_the_place_a_file_is_mounted_over_it() {
+    let Some(machine) = machine("files mounted over hidden places") else { return };
     machine.describe(&machine.marking(), "");
     let preloaded = machine.preload();
     let etc = machine.scratch.path("etc");
-    fs::create_dir(&etc).unwrap();
-    fs::copy(machine.scratch.path("bundle/rootfs/etc/ld.so.conf"), etc.join("ld.so.conf")).unwrap();
-    let mount = json!({"destination": "/etc", "type": "bind", "source": etc, "options": ["rbind"]});
-    assert_eq!(machine.prints("LD_PRELOAD= asks", &[mount]).trim(), "550");
-    let hooks = machine.hooks();
-    let [hook] = hooks.as_slice() else { panic!("{hooks:?}") };
-    assert_eq!(hook["path"], GPU_RUNC);
-    assert_eq!(hook["env"], json!(["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]));
-    let args = "nvidia-cdi-hook prepare --folder /usr/lib64 --host-driver-version 550.54.15 --application-profile true";
-    assert_eq!(hook["args"], json!(args.split(' ').collect::<Vec<_>>()));
-    for file in
-        ["ld.so.cache", "ld.so.conf.d/00-gpu-runc.conf", "nvidia/nvidia-application-profiles-rc.d/10-container.conf"]
-    {
-        assert!(etc.join(file).exists(), "{file}");
+    succeed(Command::new("cp").arg("-a").arg(machine.scratch.path("bundle/rootfs/etc")).arg(&etc));
+    let before = crate::volumes::contents(&etc);
+    let mount =
+        |option: &str| json!({"destination": "/etc", "type": "bind", "source": etc, "options": ["rbind", option]});
+    for option in ["rw", "ro"] {
+        assert_eq!(machine.prints("LD_PRELOAD= asks", &[mount(option)]).trim(), "550", "{option}");
+        assert_eq!(crate::volumes::contents(&etc), before, "{option}: nothing is written through a mount");
+        assert_eq!(machine.hooks(), Vec::<Value>::new());
+        let prepared = machine.scratch.path("bundle/gpu-runc-ld.so.cache");
+        assert_eq!(fs::metadata(&prepared).unwrap().mode() & 0o777, 0o644);
+        let config: Value = serde_json::from_str(&machine.scratch.read("bundle/config.json")).unwrap();
+        let over = config["mounts"].as_array().unwrap().iter().find(|mount| mount["destination"] == "/etc/ld.so.cache");
+        let options = json!(["bind", "ro", "nosuid", "nodev", "noexec", "rprivate"]);
+        let expected =
+            json!({"destination": "/etc/ld.so.cache", "type": "bind", "source": prepared, "options": options});
+        assert_eq!(over, Some(&expected), "{option}");
     }
     assert!(!machine.scratch.path("bundle/rootfs/etc/ld.so.conf.d").exists(), "what is hidden is not written");
     assert!(!machine.scratch.path("mark").exists(), "a hook was run");
     assert!(!preloaded.exists(), "a library of the image was loaded on the machine");
 
-    // A place of libraries that is hidden is no place for links: they are mounts then, where there is a place for these.
+    // A directory of libraries that is hidden is no place for links: they are mounts then, where the directory has files for these.
     let libraries = machine.scratch.path("libraries");
     fs::create_dir(&libraries).unwrap();
-    let mount = |option: &str| json!({"destination": DRIVER_FOLDER, "type": "bind", "source": libraries, "options": ["rbind", option]});
     for name in ["libcuda.so.1", "libcuda.so.550.54.15"] {
         fs::write(libraries.join(name), "").unwrap();
     }
-    assert_eq!(
-        machine.prints("LD_PRELOAD= asks; ls /usr/lib64", &[mount("ro")]).split_whitespace().collect::<Vec<_>>(),
-        ["550", "libcuda.so.1", "libcuda.so.550.54.15"]
-    );
-    assert_eq!(machine.prints("LD_PRELOAD= asks", &[mount("rw")]).trim(), "550");
-    assert_eq!(machine.hooks(), Vec::<Value>::new());
+    let before = crate::volumes::contents(&libraries);
+    let mount = |option: &str| json!({"destination": DRIVER_FOLDER, "type": "bind", "source": libraries, "options": ["rbind", option]});
+    for option in ["rw", "ro"] {
+        let seen = machine.prints("LD_PRELOAD= asks; ls /usr/lib64", &[mount(option)]);
+        let expected = ["550", "libcuda.so.1", "libcuda.so.550.54.15"];
+        assert_eq!(seen.split_whitespace().collect::<Vec<_>>(), expected, "{option}");
+        assert_eq!(crate::volumes::contents(&libraries), before, "{option}");
+    }
     let config: Value = serde_json::from_str(&machine.scratch.read("bundle/config.json")).unwrap();
     let places: Vec<_> =
         config["mounts"].as_array().unwrap().iter().map(|mount| mount["destination"].as_str().unwrap()).collect();
-    for name in ["libcuda.so", "libcuda.so.1", "libcuda.so.550.54.15"] {
-        assert!(places.contains(&format!("{DRIVER_FOLDER}/{name}").as_str()), "{name}: {places:?}");
+    for (name, is_mounted) in [("libcuda.so", false), ("libcuda.so.1", true), ("libcuda.so.550.54.15", true)] {
+        assert_eq!(places.contains(&format!("{DRIVER_FOLDER}/{name}").as_str()), is_mounted, "{name}: {places:?}");
     }
+}
+
+#[test]
+fn a_hook_cannot_be_traced_by_the_containers_processes() {
+    if !nix::unistd::geteuid().is_root() {
+        return skip("a hook that cannot be traced", "needs root");
+    }
+    let scratch = bundle();
+    fs::set_permissions(scratch.path(""), fs::Permissions::from_mode(0o755)).unwrap();
+    // Not by its mode: everybody can read this one.
+    let program = scratch.path("nvidia-cdi-hook");
+    fs::copy(GPU_RUNC, &program).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let mut command = Command::new(&program);
+    command.arg("params").uid(1000).gid(1000).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The kernel gives the files of a process that cannot be traced to root.
+    let owner = || fs::metadata(format!("/proc/{}/environ", child.id())).unwrap().uid();
+    let is_root = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        owner() == 0
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(is_root, "it waits for its state, and others of its user can trace it");
 }
 
 #[test]

@@ -380,7 +380,11 @@ fn an_images_folder_of_libraries_costs_no_more_than_a_real_one() {
         fs::create_dir_all(&compat).unwrap();
         fs::write(compat.join("libcuda.so.999.1"), library("libcuda.so.1")).unwrap();
         for number in 0..count {
-            fs::write(compat.join(format!("lib{number:040}.so.1")), library(&format!("libx{number}.so.1"))).unwrap();
+            fs::write(
+                compat.join(format!("libnvidia-{number:040}.so.1")),
+                library(&format!("libnvidia-{number}.so.1")),
+            )
+            .unwrap();
         }
         let output = limited(&scratch, 100, GPU_RUNC, &["create", "c"]);
         assert!(output.status.success() && scratch.read("config.json").contains("GOT=it"), "{output:?}");

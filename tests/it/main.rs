@@ -55,3 +55,4 @@ mod stale;
 mod system;
 mod userns;
 mod vendors;
+mod volumes;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use gpu_runc::cdi::{ContainerEdits, Mount};
+use gpu_runc::cdi::{ContainerEdits, DeviceNode, Mount};
 use gpu_runc::ldcache::Cache;
 use gpu_runc::oci::view::MountView;
 use gpu_runc::rootfs::{self, Link, Work};
@@ -167,9 +167,10 @@ fn a_root_that_is_not_to_be_written_is_left_alone() {
 
     fs::create_dir_all(root.path().join("lib64")).unwrap();
     fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
-    for taken in ["/etc", "/etc/ld.so.cache", "/etc/ld.so.conf.d"] {
-        let hook = rootfs::prepare(root.path(), "c", &Work::default(), &edits, &["/proc", taken].map(over)).hook;
-        assert!(hook.folders == ["/opt/lib"] && !root.path().join("etc").exists(), "{taken}: {hook:?}");
+    for taken in ["/etc", "/etc/ld.so.cache"] {
+        let prepared = rootfs::prepare(root.path(), "c", &Work::default(), &edits, &["/proc", taken].map(over));
+        assert!(prepared.files.is_empty() && prepared.notes.len() == 1, "{taken}: {prepared:?}");
+        assert!(!root.path().join("etc").exists(), "{taken}: {prepared:?}");
     }
     fs::create_dir(root.path().join("etc")).unwrap();
     for content in ["glibc-ld.so.cache1.1", "ld.so-1.7.0\0"] {
@@ -260,7 +261,9 @@ fn machine() -> Scratch {
 
 #[test]
 fn a_mount_that_hides_the_place_is_known_however_its_destination_is_written() {
-    let edits = ContainerEdits { mounts: vec![mount("/bin/sh", "/opt/lib/libx.so.1")], ..ContainerEdits::default() };
+    let node = DeviceNode { path: "/dev/nvidia0".to_owned(), ..DeviceNode::default() };
+    let mounts = vec![mount("/bin/sh", "/opt/lib/libx.so.1")];
+    let edits = ContainerEdits { mounts, device_nodes: vec![node], ..ContainerEdits::default() };
     let place = Link { target: "to".to_owned(), place: "/etc/new/link".to_owned() };
     let hooks = Some(Vendors::known().iter().find_map(|vendor| vendor.hooks).unwrap());
     let work = Work { links: vec![place], has_profile: true, driver: hooks, ..Work::default() };
@@ -303,27 +306,32 @@ fn a_mount_that_hides_the_place_is_known_however_its_destination_is_written() {
         fs::create_dir_all(root.path().join("lib64")).unwrap();
         fs::write(root.path().join("lib64/ld-linux-x86-64.so.2"), "").unwrap();
         let prepared = rootfs::prepare(root.path(), "c", &work, &edits, &["/proc", destination].map(over));
-        let is_written =
-            root.path().join("etc/ld.so.cache").exists() || root.path().join("data/etc/ld.so.cache").exists();
-        assert_eq!(prepared.hook.folders.len(), usize::from(is_hidden), "{destination}: {prepared:?}");
-        assert_eq!((is_written, prepared.notes.len()), (!is_hidden, 0), "{destination}: {prepared:?}");
+        let is_there = |path: &str| ["etc", "data/etc"].iter().any(|etc| root.path().join(etc).join(path).exists());
+        assert_eq!(!prepared.notes.is_empty(), is_hidden, "{destination}: {prepared:?}");
+        assert!(prepared.files.is_empty() && prepared.left_out.is_empty(), "{destination}: {prepared:?}");
         // What is in the way of the cache alone is not in that of the others.
         let is_whole = is_hidden && !destination.contains("ld.so");
-        let is_made = ["etc/new", "data/etc/new"].iter().any(|folder| root.path().join(folder).exists());
-        assert_eq!((prepared.hook.has_profile, is_made), (is_whole, !is_whole), "{destination}: {prepared:?}");
-        assert_eq!(prepared.hook.links.len(), usize::from(is_whole), "{destination}: {prepared:?}");
+        let is_cache = is_whole || destination.contains("ld.so.cache");
+        for (path, is_hidden) in [
+            ("ld.so.cache", is_cache),
+            ("ld.so.conf.d/00-gpu-runc.conf", is_hidden),
+            ("new", is_whole),
+            ("nvidia/nvidia-application-profiles-rc.d/10-container.conf", is_whole),
+        ] {
+            assert_eq!(is_there(path), !is_hidden, "{destination}: {path}: {prepared:?}");
+        }
     }
 }
 
 #[test]
-fn a_link_in_a_mount_of_the_containers_own_is_left_to_the_hook() {
+fn a_link_in_a_mount_of_the_containers_own_is_not_made() {
     let root = tempfile::tempdir().unwrap();
     let link = |place: &str| Link { target: "to".to_owned(), place: place.to_owned() };
     let work = Work { links: vec![link("/opt/own/x"), link("/srv/y")], ..Work::default() };
     let edits = ContainerEdits::default();
     let prepared = rootfs::prepare(root.path(), "c", &work, &edits, &[over("/opt/own")]);
-    assert_eq!((prepared.notes.len(), prepared.mounts.len()), (0, 0), "{prepared:?}");
-    assert_eq!(prepared.hook.links, [link("/opt/own/x")]);
+    assert_eq!(prepared.notes, ["/opt/own/x left out: no link is made in a mount of the container's own"]);
+    assert_eq!((prepared.mounts.len(), prepared.files.len()), (0, 0), "{prepared:?}");
     assert_eq!(fs::read_link(root.path().join("srv/y")).unwrap(), Path::new("to"));
     assert!(!root.path().join("opt").exists(), "what is hidden is not made");
 }

@@ -240,7 +240,8 @@ fn only_a_container_that_could_make_other_nodes_gets_the_hook_against_it() {
         assert_eq!(hooks.len(), expected, "{host} {config} {container}");
         if let [hook] = hooks.as_slice() {
             assert_eq!(hook["path"], env!("CARGO_BIN_EXE_gpu-runc"));
-            assert_eq!(hook["args"], json!(["nvidia-cdi-hook", "prepare", "--device-node-modification", "false"]));
+            assert_eq!(hook["args"], json!(["nvidia-cdi-hook", "params"]));
+            assert_eq!(hook["timeout"], 10);
             assert_eq!(hook["env"].as_array().map(Vec::len), Some(1), "no environment but its own");
         }
         assert_eq!(started["hooks"].as_object().map_or(0, serde_json::Map::len), expected);

@@ -25,14 +25,14 @@ fn files_are_put_in_place_with_their_folders() {
     root.put(Path::new("/a/b/c.conf"), b"2", FOR_ALL).unwrap();
     assert_eq!(fs::read(at("a/b/c.conf")).unwrap(), b"2");
     assert_eq!(fs::metadata(at("a/b/c.conf")).unwrap().mode() & 0o777, 0o644);
-    assert_eq!(root.read(Path::new("/a/b/c.conf"), 1).unwrap().unwrap(), b"2");
+    assert_eq!(root.tree.read(Path::new("/a/b/c.conf"), 1).unwrap().unwrap(), b"2");
     assert_eq!(fs::read_dir(at("a/b")).unwrap().count(), 1, "nothing is left over");
     assert!(
         root.put(Path::new("/a/b"), b"", FOR_ALL).is_err() && at("a/b/c.conf").exists(),
         "a folder is no file's place"
     );
-    assert_eq!(root.read(Path::new("/absent"), 1).unwrap(), None);
-    assert!(root.read(Path::new("/a"), 1).is_err() && root.read(Path::new("/a/b/c.conf"), 0).is_err());
+    assert_eq!(root.tree.read(Path::new("/absent"), 1).unwrap(), None);
+    assert!(root.tree.read(Path::new("/a"), 1).is_err() && root.tree.read(Path::new("/a/b/c.conf"), 0).is_err());
 }
 
 #[test]
@@ -60,8 +60,9 @@ fn nothing_but_a_plain_file_is_opened_for_reading() {
         std::thread::sleep(std::time::Duration::from_millis(200));
         for name in kinds {
             let path = Path::new("/").join(name);
-            for error in [root.read(&path, 9).map(drop), root.pieces(&path).map(drop)].map(Result::unwrap_err) {
-                let expected = format!("cannot read {}: it is no plain file", at(name).display());
+            for error in [root.tree.read(&path, 9).map(drop), root.tree.pieces(&path).map(drop)].map(Result::unwrap_err)
+            {
+                let expected = format!("cannot read {}: it is no plain file", crate::error::Escaped::path(&at(name)));
                 assert_eq!(error.to_string(), expected);
             }
         }
@@ -75,8 +76,8 @@ fn nothing_but_a_plain_file_is_opened_for_reading() {
 fn what_is_said_to_be_empty_is_not_opened() {
     let root = ContainerRoot::open(Path::new("/proc"), "c").unwrap();
     // Of procfs is every file: a reader of this one would take the kernel's messages from the system's log.
-    assert_eq!(root.read(Path::new("/kmsg"), 9).unwrap(), Some(Vec::new()));
-    assert!(root.pieces(Path::new("/kmsg")).unwrap().is_none());
+    assert_eq!(root.tree.read(Path::new("/kmsg"), 9).unwrap(), Some(Vec::new()));
+    assert!(root.tree.pieces(Path::new("/kmsg")).unwrap().is_none());
 }
 
 #[test]
@@ -85,10 +86,10 @@ fn what_is_not_there_is_an_answer_and_what_is_no_file_keeps_its_mode() {
     let fifo = scratch.path().join("root/etc/fifo");
     nix::unistd::mkfifo(&fifo, Mode::from_bits_truncate(0o600)).unwrap();
     for (path, is_place) in [("/absent", false), ("/etc/fifo/below", false), ("/etc/fifo", true), ("/etc", true)] {
-        assert_eq!(root.place(Path::new(path)).unwrap().is_some(), is_place, "{path}");
+        assert_eq!(root.tree.place(Path::new(path)).unwrap().is_some(), is_place, "{path}");
     }
     for (path, count) in [("/absent", None), ("/etc/fifo", None), ("/etc", Some(1))] {
-        let names = root.names(Path::new(path), 9, |_| true).unwrap();
+        let names = root.tree.names(Path::new(path), 9, |_| true).unwrap();
         assert_eq!(names.map(|names| names.iter().count()), count, "{path}");
     }
     let error = root.set_mode(Path::new("/etc/fifo"), FOR_ALL).unwrap_err().to_string();
@@ -108,10 +109,12 @@ fn no_link_and_no_path_leads_outside() {
     for folder in ["absolute", "relative", "magic", "../outside", "etc/../../outside", "loop"] {
         let path = Path::new("/").join(folder).join("made");
         let _ = root.put(&path, b"x", FOR_ALL);
-        let _ =
-            root.read(&Path::new("/").join(folder).join("secret"), 9).map(|seen| assert_eq!(seen, None, "{folder}"));
+        let _ = root
+            .tree
+            .read(&Path::new("/").join(folder).join("secret"), 9)
+            .map(|seen| assert_eq!(seen, None, "{folder}"));
     }
-    assert_eq!(root.read(Path::new("/etc/ld.so.cache"), 9).unwrap(), None, "its target is not inside");
+    assert_eq!(root.tree.read(Path::new("/etc/ld.so.cache"), 9).unwrap(), None, "its target is not inside");
     root.put(Path::new("/etc/ld.so.cache"), b"new", FOR_ALL).unwrap();
     assert_eq!(fs::read(outside.join("secret")).unwrap(), b"s", "the link was replaced, not followed");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 1);

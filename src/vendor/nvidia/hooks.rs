@@ -14,6 +14,7 @@ pub(super) static HOOKS: DriverHooks = DriverHooks {
     compat: Compat {
         folder: "/usr/local/cuda/compat",
         library: "libcuda.so.",
+        names: &["libcuda.so", "libcudadebugger.so", "libnvcudla.so", "libnvidia-"],
         section: ".note.cuda.fwd_compatibility",
         owner: "NVIDIA Corporation",
     },

@@ -2,11 +2,11 @@
 
 use std::cell::Cell;
 
+use gpu_runc::elf;
 use gpu_runc::host::numbers;
 use gpu_runc::host::pattern::Pattern;
 use gpu_runc::ldcache::{Cache, Library, names};
 use gpu_runc::rootfs::arguments::{self, Meaning};
-use gpu_runc::{elf, rootfs::Versions};
 
 use super::text;
 
@@ -55,16 +55,15 @@ pub(super) fn elf(data: &[u8]) {
     assert!(asked.get() < 1 << 20, "{} bytes were asked for", asked.get());
 }
 
-/// Arguments of a hook between newlines: what they come to is said and read back.
+/// Arguments of a hook between newlines: every place that they come to is absolute.
 pub(super) fn hook(data: &[u8]) {
     let Some(text) = text(data) else { return };
     let args: Vec<&str> = text.split('\n').collect();
-    let Ok(Meaning::Work(mut work, _)) = arguments::parse(&args) else { return };
-    // What is not known of versions is not said.
-    work.compat = work.compat.filter(|versions| *versions != Versions::default());
-    let hook = arguments::hook(&work, "/usr/bin/gpu-runc");
-    let said = hook.args.get(1..).unwrap_or_default();
-    assert_eq!(arguments::parse(said), Ok(Meaning::Work(work, None)), "{said:?}");
+    let Ok(Meaning::Work(work, _)) = arguments::parse(&args) else { return };
+    let paths = work.folders.iter().chain(work.modes.iter().map(|(_, path)| path));
+    for path in paths.chain(work.links.iter().map(|link| &link.place)) {
+        assert!(path.starts_with('/'), "{path:?}");
+    }
 }
 
 /// A pattern, and on the lines below it names, which it matches as it is defined; the kernel's table of numbers.
