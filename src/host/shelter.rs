@@ -12,12 +12,15 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
-use super::{Found, Host, answer};
+use super::{Found, Host, answer, real_path};
 use crate::error::{Escaped, Result};
 use crate::trust::Reader;
 
-/// Directories of the operating system. Whoever can write below one of these owns the machine, so they are not checked.
-const SYSTEM: [&str; 11] = ["usr", "lib", "lib32", "lib64", "libx32", "bin", "sbin", "etc", "boot", "proc", "sys"];
+/// Directories of the operating system. Whoever can write below one of these owns the machine, so nothing in them is checked.
+const SYSTEM: [&str; 11] =
+    ["/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/etc", "/boot", "/proc", "/sys"];
+/// Directories of which the same is true, but not of all that is in them: `/run/lock`, `/var/tmp`, `/dev/shm`. `/var/run` is root's link.
+const CLOSED: [&str; 4] = ["/run", "/var", "/var/run", "/dev"];
 /// How many links are followed on the way to a path; the kernel allows as many.
 const MOST_LINKS: usize = 40;
 
@@ -83,9 +86,14 @@ impl Host {
     }
 
     fn place(&self, path: &Path) -> Result<Place> {
-        let mut rest = path.to_owned();
+        let goes_up = path.components().any(|part| part == Component::ParentDir);
+        let mut rest = if goes_up { cleaned(path) } else { path.to_owned() };
         for _ in 0..MOST_LINKS {
             match self.step(&rest)? {
+                // Where it ends for others depends on links that are not root's.
+                Step::To(Place::Kept(..)) if goes_up => {
+                    return Ok(Place::Refused(format!("{} goes up from where all can write", Escaped::path(path))));
+                }
                 Step::To(place) => return Ok(place),
                 Step::Link(target) => rest = target,
             }
@@ -100,11 +108,11 @@ impl Host {
         while let Some(part) = parts.next() {
             folder.push(part);
             let below: PathBuf = parts.clone().collect();
-            if below.as_os_str().is_empty() || is_of_the_system(&folder) {
+            if below.as_os_str().is_empty() || SYSTEM.iter().any(|system| folder == Path::new(system)) {
                 break;
             }
-            if part == Component::ParentDir {
-                return Ok(Step::To(Place::Refused(format!("{} goes up", Escaped::path(path)))));
+            if CLOSED.iter().any(|closed| folder == Path::new(closed)) {
+                continue;
             }
             let stat =
                 self.lstat(&folder).map_err(|cause| crate::error::Error::io("look at", &self.named(&folder), cause))?;
@@ -112,17 +120,27 @@ impl Host {
             match kind(&stat) {
                 SFlag::S_IFDIR if stat.st_mode & 0o002 == 0 => {}
                 SFlag::S_IFDIR => return self.kept(&folder, &stat, &below).map(Step::To),
-                SFlag::S_IFLNK => {
-                    let target =
-                        self.open_at(&folder, OFlag::O_PATH | OFlag::O_NOFOLLOW).and_then(|link| readlinkat(&link, ""));
-                    let target = target.map_err(|cause| self.failed("read the link", &folder, cause))?;
-                    let from = folder.parent().unwrap_or(Path::new("/"));
-                    return Ok(Step::Link(cleaned(&from.join(target).join(below))));
-                }
+                SFlag::S_IFLNK => return self.followed(&folder, &below),
                 _ => return Ok(Step::To(Place::Absent)),
             }
         }
         Ok(Step::To(Place::Closed))
+    }
+
+    /// Where `path` below the link at `link`, which is root's, leads.
+    fn followed(&self, link: &Path, path: &Path) -> Result<Step> {
+        let read = || {
+            let target = readlinkat(self.open_at(link, OFlag::O_PATH | OFlag::O_NOFOLLOW)?, "")?;
+            let folder = self.open_at(link.parent().unwrap_or(link), OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+            Ok((PathBuf::from(target), real_path(&folder)?))
+        };
+        let (target, folder) = read().map_err(|cause| self.failed("read the link", link, cause))?;
+        let mut parts = target.components().skip_while(|part| !matches!(part, Component::Normal(_)));
+        if parts.any(|part| part == Component::ParentDir) {
+            return Ok(Step::To(Place::Refused(format!("{} goes down and up", Escaped::path(link)))));
+        }
+        let folder = Path::new("/").join(folder.strip_prefix(&self.root).unwrap_or(&folder));
+        Ok(Step::Link(cleaned(&folder.join(target).join(path))))
     }
 
     /// What is at `path` below `folder`, which all can write.
@@ -168,11 +186,7 @@ fn kind(stat: &FileStat) -> SFlag {
     SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
 }
 
-fn is_of_the_system(folder: &Path) -> bool {
-    SYSTEM.iter().any(|name| folder == Path::new("/").join(name))
-}
-
-/// `path` without `..`: the directories before one are no links, or were followed.
+/// `path` without `..`, as if no directory before one were a link.
 fn cleaned(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::from("/");
     for part in path.components() {
@@ -272,7 +286,11 @@ mod tests {
             symlink("/tmp/own", tmp.join("link")).unwrap();
             symlink("/usr", tmp.join("away")).unwrap();
             symlink("../tmp", root.join("run/tmp")).unwrap();
-            symlink("tmp", root.join("run/loop-a")).unwrap();
+            symlink("tmp", root.join("run/again")).unwrap();
+            fs::create_dir_all(root.join("var")).unwrap();
+            symlink("../run", root.join("var/run")).unwrap();
+            folder(root.join("run/lock"), 0o1777, None);
+            symlink("/tmp/own", root.join("run/lock/link")).unwrap();
             fs::write(root.join("run/d/socket"), "").unwrap();
         });
         for (path, expected) in [
@@ -281,7 +299,11 @@ mod tests {
             ("/tmp/sticky", "/tmp/sticky"),
             ("/tmp/file", "/tmp/file"),
             ("/run/tmp/own", "/tmp/own"),
-            ("/run/loop-a/own", "/tmp/own"),
+            ("/run/again/own", "/tmp/own"),
+            ("/var/run/again/own", "/tmp/own"),
+            ("/var/run/d/socket", "/run/d/socket"),
+            ("/var/run/lock/link", "/var/run/lock/link is a link"),
+            ("/run/lock/link", "/run/lock/link is a link"),
             ("/run/d/socket", "/run/d/socket"),
             ("/tmp", "/tmp"),
             ("/usr/lib", "/usr/lib"),
@@ -296,7 +318,10 @@ mod tests {
             ("/tmp/all-can-write", "/tmp/all-can-write can be written by others (mode 0666)"),
             ("/tmp/own/all/inner", "/tmp/own/all can be written by others (mode 0777)"),
             ("/open/own", "everybody can replace it in /open"),
-            ("/run/../tmp/own", "/run/../tmp/own goes up"),
+            ("/run/../tmp/own", "/run/../tmp/own goes up from where all can write"),
+            ("/usr/../tmp/link", "/tmp/link is a link"),
+            ("/usr/lib/../lib", "/usr/lib"),
+            ("/usr/./../tmp/user-made", "absent"),
         ] {
             assert_eq!(told(&host, path), expected, "{path}");
         }
