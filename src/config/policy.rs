@@ -15,7 +15,8 @@ use crate::error::Escaped;
 pub struct Policy {
     /// Whose environment variables may ask.
     pub env: Who,
-    /// Who may have devices that reach beyond the container's own: MIG's configuration, IMEX channels.
+    /// Who may have devices that reach beyond the container's own: MIG's configuration, IMEX channels, the control node of NVSwitches,
+    /// and every CDI kind that says so by its name.
     pub management: Who,
     /// Whether annotations may ask.
     pub annotations: bool,
@@ -54,7 +55,7 @@ pub struct Pods {
 pub enum Who {
     /// Every one.
     Always,
-    /// Those with `CAP_SYS_ADMIN`.
+    /// Those with `CAP_SYS_ADMIN` and without a user namespace.
     Privileged,
     /// None.
     Never,
