@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::services::{DEVICES, Plan, Service};
 use super::yaml::{self, Node, Value};
 use super::{Document, quoted, scalar};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::request::ANNOTATION;
 
 const KEPT: &str = "x-";
@@ -47,12 +47,9 @@ impl Plan<'_> {
             }
         }
         let text = applied(&document.text, edits).unwrap_or_default();
-        let after = yaml::read(&text).map_err(|(_, why)| {
-            let message = format!("the file with its services edited cannot be read again: {why}; {INSTEAD}");
-            Error::Compose { path: document.path.clone(), line: None, message }
-        })?;
+        let after = yaml::read(&text).ok();
         let section = |root: &Node| root.get("services").map(Node::json).unwrap_or_default();
-        let (before, after) = (section(&document.root), section(&after));
+        let (before, after) = (section(&document.root), after.as_ref().map(section).unwrap_or_default());
         let planned: BTreeMap<&str, &Service<'_>> =
             self.services.iter().map(|service| (service.name, service)).collect();
         for (key, _) in document.root.get("services").map(Node::entries).unwrap_or_default() {
