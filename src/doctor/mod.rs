@@ -14,6 +14,7 @@ mod links;
 mod nodes;
 mod persistence;
 mod registration;
+mod runc;
 mod runtime;
 mod security;
 pub mod stale;

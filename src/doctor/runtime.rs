@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use super::{Finding, Subject, engines, versions};
+use super::{Finding, Subject, engines, runc, versions};
 use crate::config::VARIABLE;
 use crate::error::{Escaped, Result};
 use crate::host::Host;
@@ -54,7 +54,12 @@ pub(super) fn low_level(subject: &Subject<'_>) -> Result<Vec<Finding>> {
     }
     // Found as gpu-runc itself finds it, and so not below another root.
     let said = (subject.ask)(path, &["--version"]);
-    Ok(vec![judged(path, said.map(|text| versions::parse(&text)), subject.has_systemd()?, WHY)])
+    let is_runc = path.file_name().is_some_and(|name| name == "runc");
+    let flaws = said.as_deref().map(runc::vulnerabilities).unwrap_or_default();
+    let flaws = flaws.into_iter().filter(|_| is_runc).map(|(what, why, fix)| Finding::warn(what, why, fix));
+    let mut findings: Vec<_> = flaws.collect();
+    findings.insert(0, judged(path, said.map(|text| versions::parse(&text)), subject.has_systemd()?, WHY));
+    Ok(findings)
 }
 
 fn judged(

@@ -73,7 +73,7 @@ fn program(root: &Path, path: &str, answer: &str) {
 /// The host `name` with a configuration and a low-level runtime that answers.
 fn host(name: &str) -> Option<tempfile::TempDir> {
     let host = hosts::make(&[name])?;
-    program(host.path(), "usr/sbin/runc", "runc version 1.3.0");
+    program(host.path(), "usr/sbin/runc", "runc version 1.5.0");
     set_up(host.path(), "");
     Some(host)
 }
@@ -139,7 +139,7 @@ fn a_healthy_machine_passes_everything() {
     let wrong: Vec<_> = report.levels().into_iter().filter(|(_, level)| !matches!(*level, "PASS" | "SKIP")).collect();
     assert_eq!(wrong, [], "{:#?}", report.findings);
     for (id, what) in [
-        ("low-level-runtime", "version 1.3.0"),
+        ("low-level-runtime", "version 1.5.0"),
         ("cgroup", "version 2; systemd"),
         ("driver", "nvidia: 8 devices, driver 550.54.15"),
         ("nodes", "27 nodes, 9 of major 195, 16 of major 226, 2 of major 511"),

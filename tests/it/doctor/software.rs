@@ -32,6 +32,31 @@ fn a_cdi_file_of_an_older_driver_is_told_with_the_command_that_renews_it() {
 }
 
 #[test]
+fn a_runc_without_the_fixes_of_published_vulnerabilities_is_told() {
+    let Some(host) = host("nvidia-h100-8") else { return };
+    for (version, names) in [
+        ("1.1.5+ds1-1+deb12u1", &["CVE-2025-31133, CVE-2025-52565 and CVE-2025-52881", "CVE-2026-41579"][..]),
+        ("1.4.0-rc.3", &["CVE-2026-41579"]),
+        ("1.5.0", &[]),
+    ] {
+        program(host.path(), "usr/sbin/runc", &format!("runc version {version}"));
+        let report = examine(host.path());
+        let findings = report.of_check("low-level-runtime");
+        let [first, flaws @ ..] = &findings[..] else { panic!("{version}: nothing") };
+        assert!(first.1.contains(", version 1."), "{version}: {first:?}");
+        assert_eq!(flaws.len(), names.len(), "{version}: {flaws:?}");
+        for ((level, what, fix), names) in flaws.iter().zip(names) {
+            assert!(*level == "WARN" && what.ends_with(names), "{version}: {what}");
+            assert!(
+                fix.contains("a distribution's package can hold the fix under an older number"),
+                "{version}: {fix}"
+            );
+        }
+        assert_eq!(report.code, Some(0));
+    }
+}
+
+#[test]
 fn a_device_that_no_file_describes_makes_the_file_out_of_date() {
     let Some(host) = host("nvidia-h100-8") else { return };
     describe(host.path(), "cdi/nvidia.json");
@@ -170,7 +195,15 @@ fn the_engines_of_this_very_machine_are_found_with_their_versions() {
         }
     }
     match scratch::program_on_path("runc") {
-        Some(_) => assert!(report.one("low-level-runtime").1.contains("/runc, version "), "{:?}", report.findings),
+        Some(_) => {
+            // Others tell of vulnerabilities that this machine's may have.
+            let found = report.of_check("low-level-runtime");
+            assert!(
+                found.first().is_some_and(|(_, what, _)| what.contains("/runc, version ")),
+                "{:?}",
+                report.findings
+            );
+        }
         None => scratch::skip(test, "there is no runc"),
     }
 }
