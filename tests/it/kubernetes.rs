@@ -126,7 +126,7 @@ fn names_versions_and_paths_are_those_of_the_programs() {
     let chart = &documents(&read("chart/Chart.yaml"))[0];
     assert_eq!((chart["appVersion"].as_str(), chart["version"].as_str()), (Some(version), Some(version)));
     let daemonset = manifest("daemonset");
-    assert_eq!(container(&daemonset)["image"], format!("gpu-runc:{version}"));
+    assert_eq!(container(&daemonset)["image"], format!("localhost/gpu-runc:{version}"));
     assert_eq!(container(&manifest("uninstall"))["image"], container(&daemonset)["image"]);
     let spec = &daemonset["spec"];
     assert_eq!(spec["selector"]["matchLabels"], spec["template"]["metadata"]["labels"]);
@@ -141,7 +141,7 @@ fn names_versions_and_paths_are_those_of_the_programs() {
         let resource = manifest(name.trim_end_matches(".yaml"));
         assert!(!resource["metadata"]["name"].is_null(), "{name}");
     }
-    assert!(include_str!("../../src/runtime/mod.rs").contains("\"grant container={container} {grant}\""));
+    assert!(include_str!("../../src/runtime/journal.rs").contains("\"grant container={container} {grant}\""));
     assert!(
         read("README.md").contains("\n    grant container=ID devices=")
             && read("README.md").contains("/^grant container=/")
