@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use nix::sys::stat::FileStat;
+
 use crate::error::{Error, Escaped, Result};
 
 /// `None` where there is nothing.
@@ -79,6 +81,17 @@ pub(super) fn names(folder: &Path) -> Result<Option<Vec<String>>> {
 /// Whether there is anything at `path`.
 pub(super) fn is_there(path: &Path) -> Result<bool> {
     Ok(some(fs::symlink_metadata(path)).map_err(|cause| Error::io("look at", path, cause))?.is_some())
+}
+
+/// What `path` is, links followed.
+pub(super) fn stat(path: &Path) -> Result<Option<FileStat>> {
+    some(nix::sys::stat::stat(path).map_err(io::Error::from)).map_err(|cause| Error::io("look at", path, cause))
+}
+
+/// Where `path` is once links are followed; itself if there is nothing.
+pub(super) fn real(path: &Path) -> Result<PathBuf> {
+    let real = some(fs::canonicalize(path)).map_err(|cause| Error::io("look at", path, cause))?;
+    Ok(real.unwrap_or_else(|| path.to_owned()))
 }
 
 /// A name that no reader of the folder takes for its own, and that the next try finds again after a kill.

@@ -21,6 +21,7 @@ mod disk;
 pub mod engine;
 mod frames;
 pub mod layout;
+mod prefix;
 pub mod status;
 pub mod steps;
 mod usage;
@@ -138,6 +139,7 @@ pub fn enter(root: &Path) -> Result<()> {
 /// A step that cannot be done. Where it is one of the engine's, its files are given back as they were, and it is restarted if it
 /// was before.
 pub fn install(node: &Node, build: &Build, tell: &mut dyn FnMut(&str)) -> Result<Plan> {
+    prefix::check(node.layout.home())?;
     let _lock = disk::lock(Path::new(LOCK), node.patience)?;
     recover(node, tell)?;
     let found = found(node, build)?;

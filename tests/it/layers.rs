@@ -32,7 +32,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("doctor", &["error", "config", "cdi", "host", "vendor", "generate", "runtime"]),
     ("configure", &["error", "host", "oci"]),
-    ("node", &["error", "program", "configure"]),
+    ("node", &["error", "trust", "program", "configure"]),
     (
         "cli",
         &[

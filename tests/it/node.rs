@@ -222,6 +222,36 @@ fn a_process_that_may_not_be_looked_at_stops_nothing_and_is_told() {
 }
 
 #[test]
+fn a_prefix_that_others_could_replace_is_refused() {
+    let Some(host) = Host::new("node::prefix") else { return };
+    let before = host.snapshot();
+    let chown = |path: &str, uid: u32| std::os::unix::fs::chown(host.path(path), Some(uid), Some(uid)).unwrap();
+    fs::create_dir_all(host.path("home/ann/opt")).unwrap();
+    chown("home/ann", 1000);
+    fs::create_dir_all(host.path("open/opt")).unwrap();
+    fs::set_permissions(host.path("open"), fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink("/home/ann/opt", host.path("link")).unwrap();
+    for (prefix, part) in [
+        ("/home/ann", "below /home/ann as root, and it belongs to user 1000"),
+        ("/home/ann/opt", "below /home/ann as root, and it belongs to user 1000"),
+        ("/home/ann/opt/absent/far", "below /home/ann as root, and it belongs to user 1000"),
+        ("/link", "below /home/ann as root, and it belongs to user 1000"),
+        ("/open/opt", "below /open as root, and others than its owner may write to it"),
+    ] {
+        let refused = host.node(&format!("install --source a --prefix {prefix}"));
+        assert!(refused.code == Some(1) && refused.err.contains(part), "{prefix}: {refused:?}");
+        assert!(
+            refused.err.contains("or choose another") && !host.path("home/ann/opt/gpu-runc").exists(),
+            "{refused:?}"
+        );
+    }
+    assert_eq!(host.snapshot(), before);
+    // In a sticky directory nobody can replace what is root's.
+    fs::set_permissions(host.path("open"), fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(host.node("install --source a --prefix /open/opt").code, Some(0));
+}
+
+#[test]
 fn two_installers_do_not_meet() {
     let Some(host) = Host::new("node::lock") else { return };
     let lock = fs::File::create(host.path("run/gpu-runc-node.lock")).unwrap();
