@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::ValueEnum;
 
@@ -53,6 +54,9 @@ enum Named {
     K3s,
     Rke2,
 }
+
+/// The longest that an engine that was sent SIGHUP is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum How {
@@ -107,6 +111,9 @@ impl Configure {
             print(&format!("{}: nothing to change\n", detect::name(engine)));
             return Ok(ExitCode::SUCCESS);
         }
+        if self.restart == How::Signal {
+            restart::check_signal(engine, &config)?;
+        }
         apply(&plan)?;
         match self.restart {
             How::None => {
@@ -114,7 +121,7 @@ impl Configure {
                     print(&format!("to apply: systemctl {}\n", command.join(" ")));
                 }
             }
-            How::Signal => restart::by_signal(engine, &config, self.unconfigure)?,
+            How::Signal => restart::by_signal(engine, &config, self.unconfigure, PATIENCE)?,
             How::Systemd => restart::by_systemd(engine, self.unconfigure, &[])?,
         }
         Ok(ExitCode::SUCCESS)

@@ -9,6 +9,8 @@ use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -70,9 +72,36 @@ fn without_absent(arguments: Vec<&'static str>, env: &[(&str, &str)]) -> Vec<&'s
     if running.is_empty() { arguments } else { [verb, running].concat() }
 }
 
-/// Sends SIGHUP to the engine that `config` is the file of. Docker reloads; containerd ends and its unit starts it anew. Others have no
-/// signal that does it.
-pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
+/// Refuses an engine that runs and ignores SIGHUP, as each program does that was started with the signal ignored (by nohup, or by
+/// some scripts): it would never answer. Called before anything is changed.
+pub fn check_signal(engine: Engine, config: &Path) -> Result<()> {
+    let pid = match engine {
+        Engine::Docker => pid_file(config).and_then(|file| written(&file, "dockerd")),
+        Engine::Containerd => containerd(config),
+        Engine::Podman | Engine::Crio | Engine::K3s | Engine::Rke2 => return Ok(()),
+    };
+    // by_signal reports an engine that does not run.
+    let Ok(pid) = pid.map(Pid::as_raw_nonzero) else { return Ok(()) };
+    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return Ok(()) };
+    if !ignores_hangup(&status) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "{} (process {pid}) ignores SIGHUP, because it was started with the signal ignored, and nothing was changed; use --restart \
+         systemd, or --restart none and restart it as it was started",
+        detect::name(engine)
+    )))
+}
+
+/// Whether the process with this status ignores SIGHUP. Source: proc_pid_status(5), SigIgn; the lowest bit is signal 1.
+fn ignores_hangup(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
+}
+
+/// Sends SIGHUP to the engine that `config` is the file of. Docker reloads; containerd ends and its unit starts it anew: its end is
+/// waited for, for at most `patience`. Others have no signal that does it.
+pub fn by_signal(engine: Engine, config: &Path, is_gone: bool, patience: Duration) -> Result<()> {
     let pid = match engine {
         Engine::Podman => return Ok(()),
         Engine::Docker if is_gone => {
@@ -87,7 +116,26 @@ pub fn by_signal(engine: Engine, config: &Path, is_gone: bool) -> Result<()> {
         }
     };
     kill_process(pid, Signal::HUP)
-        .map_err(|cause| Error::Io { doing: format!("signal {}", detect::name(engine)), cause: cause.into() })
+        .map_err(|cause| Error::Io { doing: format!("signal {}", detect::name(engine)), cause: cause.into() })?;
+    let end = Instant::now() + patience;
+    while engine == Engine::Containerd && is_alive(pid) {
+        if Instant::now() >= end {
+            return Err(Error::Usage(format!(
+                "containerd (process {}) was sent SIGHUP and did not end within {} s; the files are written: restart it as it was \
+                 started",
+                pid.as_raw_nonzero(),
+                patience.as_secs()
+            )));
+        }
+        sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+/// Whether the process runs. One that has ended and whose parent has not noticed does not.
+fn is_alive(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    status.is_ok_and(|status| !status.lines().any(|line| line.starts_with("State:") && line.contains('Z')))
 }
 
 /// Where dockerd writes its process id.
@@ -140,5 +188,24 @@ fn check(pid: Pid, by: &Path, program: &str) -> Result<Pid> {
             "{} leads to a process called {found}, not to {program}; use --restart systemd",
             Escaped::path(by)
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_ignores_the_signal_is_known_by_its_status() {
+        for (status, expected) in [
+            ("Name:\tdockerd\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000000001\n", true),
+            ("SigIgn:\t0000000000001001\n", true),
+            ("SigIgn:\t0000000000001000\n", false),
+            ("SigBlk:\t0000000000000001\nSigIgn:\t0000000000000000\n", false),
+            ("SigIgn:\tx\n", false),
+            ("", false),
+        ] {
+            assert_eq!(ignores_hangup(status), expected, "{status:?}");
+        }
     }
 }

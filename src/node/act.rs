@@ -58,7 +58,7 @@ fn check(node: &Node) -> Result<()> {
 /// SIGHUP ends containerd, but not at once: until then it answers as if nothing had been said.
 fn signal(node: &Node, is_gone: bool) -> Result<()> {
     if node.engine != Engine::Containerd {
-        return restart::by_signal(node.engine, &node.config, is_gone);
+        return restart::by_signal(node.engine, &node.config, is_gone, node.patience);
     }
     let pid = match restart::containerd(&node.config) {
         Ok(pid) => pid,
@@ -66,9 +66,11 @@ fn signal(node: &Node, is_gone: bool) -> Result<()> {
         Err(Error::Io { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    restart::by_signal(node.engine, &node.config, is_gone)?;
+    restart::by_signal(node.engine, &node.config, is_gone, node.patience)?;
     until(node.patience, || match restart::containerd(&node.config) {
-        Ok(now) if now == pid => Err(Error::Usage("containerd was signalled and did not end".to_owned())),
+        Ok(now) if now == pid => {
+            Err(Error::Usage("containerd was sent SIGHUP and did not end; restart it as it was started".to_owned()))
+        }
         _ => Ok(()),
     })
 }

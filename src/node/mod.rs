@@ -208,6 +208,9 @@ fn recover(node: &Node, tell: &mut dyn FnMut(&str)) -> Result<()> {
 }
 
 fn run(node: &Node, steps: &[Step<'_>], tell: &mut dyn FnMut(&str)) -> Result<()> {
+    if node.restart == How::Signal && steps.iter().any(|step| matches!(step, Step::Restart { .. })) {
+        configure::restart::check_signal(node.engine, &node.config)?;
+    }
     let mut was_restarted = false;
     for step in steps {
         tell(&step.to_string());

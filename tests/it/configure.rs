@@ -110,6 +110,38 @@ fn a_file_that_does_not_parse_is_told_with_its_line_and_stays() {
 }
 
 #[test]
+fn an_engine_that_ignores_the_signal_is_told_and_nothing_is_changed() {
+    let Some(busybox) = crate::scratch::program_on_path("busybox") else {
+        return crate::scratch::skip("configure::ignored", "busybox not on PATH (apt-get install busybox-static)");
+    };
+    let scratch = Scratch::new();
+    fs::copy(busybox, scratch.path("dockerd")).unwrap();
+    let mut command = Command::new(scratch.path("dockerd"));
+    let script = "trap '' HUP; echo ready; while :; do read -r line; done";
+    std::os::unix::process::CommandExt::arg0(&mut command, "sh").args(["-c", script]);
+    let mut dockerd = command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut line = [0; 6];
+    std::io::Read::read_exact(dockerd.stdout.as_mut().unwrap(), &mut line).unwrap();
+    scratch.write("docker.pid", &dockerd.id().to_string());
+    let file = format!("{{\"pidfile\": {:?}}}", scratch.path("docker.pid"));
+    scratch.write("daemon.json", &file);
+    let config = scratch.text("daemon.json");
+    let output = Command::new("timeout")
+        .args(["20", env!("CARGO_BIN_EXE_gpu-ctk"), "runtime", "configure", "--engine", "docker", "--config", &config])
+        .args(["--runtime-path", "/bin/true", "--restart", "signal"])
+        .output();
+    dockerd.kill().unwrap();
+    dockerd.wait().unwrap();
+    let (code, _, err) = said(&output.unwrap());
+    assert!(
+        code == Some(1) && err.contains("ignores SIGHUP, because it was started with the signal ignored"),
+        "{code:?} {err}"
+    );
+    assert!(err.contains("nothing was changed; use --restart systemd, or --restart none"), "{err}");
+    assert_eq!(scratch.read("daemon.json"), file);
+}
+
+#[test]
 fn what_cannot_be_done_by_a_signal_is_told_with_what_does_it() {
     for (engine, command) in [("crio", "restart crio"), ("k3s", "try-restart k3s k3s-agent")] {
         let scratch = Scratch::new();
