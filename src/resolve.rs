@@ -317,7 +317,7 @@ impl Missing<'_> {
         let mut sources: Vec<&Source> = Vec::new();
         // Names that one source asks for follow each other.
         for (_, source) in &self.0 {
-            if sources.last() != Some(&source) {
+            if sources.last() != Some(source) {
                 sources.push(source);
             }
         }

@@ -250,10 +250,10 @@ mod tests {
         (scratch, host)
     }
 
-    fn folder(path: PathBuf, mode: u32, user: Option<u32>) {
-        fs::create_dir(&path).unwrap();
-        fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
-        chown(&path, user, None).unwrap();
+    fn folder(path: &Path, mode: u32, user: Option<u32>) {
+        fs::create_dir(path).unwrap();
+        fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        chown(path, user, None).unwrap();
     }
 
     fn told(host: &Host, path: &str) -> String {
@@ -269,16 +269,16 @@ mod tests {
         let is_root = nix::unistd::geteuid().is_root();
         let (scratch, host) = host(|root| {
             let tmp = root.join("tmp");
-            folder(tmp.join("own"), 0o755, None);
-            folder(tmp.join("own/inner"), 0o755, None);
-            folder(tmp.join("own/all"), 0o777, None);
-            folder(tmp.join("own/all/inner"), 0o755, None);
-            folder(tmp.join("all"), 0o777, None);
-            folder(tmp.join("sticky"), 0o1777, None);
-            folder(root.join("open/own"), 0o755, None);
+            folder(&tmp.join("own"), 0o755, None);
+            folder(&tmp.join("own/inner"), 0o755, None);
+            folder(&tmp.join("own/all"), 0o777, None);
+            folder(&tmp.join("own/all/inner"), 0o755, None);
+            folder(&tmp.join("all"), 0o777, None);
+            folder(&tmp.join("sticky"), 0o1777, None);
+            folder(&root.join("open/own"), 0o755, None);
             if is_root {
-                folder(tmp.join("user"), 0o755, Some(1000));
-                folder(tmp.join("user/own"), 0o755, None);
+                folder(&tmp.join("user"), 0o755, Some(1000));
+                folder(&tmp.join("user/own"), 0o755, None);
             }
             fs::write(tmp.join("file"), "").unwrap();
             fs::write(tmp.join("all-can-write"), "").unwrap();
@@ -289,7 +289,7 @@ mod tests {
             symlink("tmp", root.join("run/again")).unwrap();
             fs::create_dir_all(root.join("var")).unwrap();
             symlink("../run", root.join("var/run")).unwrap();
-            folder(root.join("run/lock"), 0o1777, None);
+            folder(&root.join("run/lock"), 0o1777, None);
             symlink("/tmp/own", root.join("run/lock/link")).unwrap();
             fs::write(root.join("run/d/socket"), "").unwrap();
         });
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn a_daemon_serves_what_has_somebody_at_its_other_end() {
         let (scratch, host) = host(|root| {
-            folder(root.join("tmp/d"), 0o755, None);
+            folder(&root.join("tmp/d"), 0o755, None);
             let at = |name: &str| root.join("tmp/d").join(name);
             drop(UnixListener::bind(at("dead")).unwrap());
             mkfifo(&at("unread"), Mode::from_bits_truncate(0o666)).unwrap();

@@ -101,7 +101,7 @@ impl<'a> Gathering<'a> {
             self.refuse(&source, names_devices, rule)?;
         }
         if !list.names.is_empty() {
-            self.ask_for_names(&source, list.names);
+            self.ask_for_names(&source, &list.names);
         }
         if let Some(selection) = list.selection {
             self.speak_for(&vendors);
@@ -121,7 +121,7 @@ impl<'a> Gathering<'a> {
     }
 
     /// Asks for `names`, of which there are some. Companions that a variable names wait for the devices that they belong to.
-    fn ask_for_names(&mut self, source: &Source, names: Vec<QualifiedName>) {
+    fn ask_for_names(&mut self, source: &Source, names: &[QualifiedName]) {
         let vendors = self.vendors;
         let vendor = |name: &QualifiedName| vendors.by_kind(name.kind());
         self.speak_for(&names.iter().filter_map(vendor).collect::<Vec<_>>());
