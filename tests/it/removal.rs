@@ -12,7 +12,11 @@ use crate::node::host::Host;
 use crate::scratch::{Scratch, program_on_path, skip, succeed};
 
 const NOBODY: u32 = 65534;
-const PROGRAM: &str = "/usr/bin/gpu-runc";
+
+/// The program that is removed: another one in each test, because they see each other's processes.
+fn gpu_runc(scratch: &Scratch) -> String {
+    scratch.text("gpu-runc")
+}
 
 /// Processes that end with the test.
 struct Forged(Vec<Child>);
@@ -40,7 +44,7 @@ fn conmon(scratch: &Scratch, uid: u32, id: &str) -> Child {
     // Started under a name that it then gives itself: a shell sleeps, with what conmon has as its arguments.
     let script = "printf conmon >/proc/self/comm; while :; do read -r line; done";
     let mut command = Command::new(program(scratch, "conmon"));
-    command.arg0("sh").args(["-c", script, "conmon", "-r", PROGRAM, "-c", id, "-n", "x"]);
+    command.arg0("sh").args(["-c", script, "conmon", "-r", &gpu_runc(scratch), "-c", id, "-n", "x"]);
     command.uid(uid).gid(uid).stdin(Stdio::piped()).spawn().unwrap()
 }
 
@@ -65,6 +69,7 @@ fn shim(scratch: &Scratch, uid: u32, name: &str, files: &[(&str, &str)]) -> Chil
 /// Runs the package's script, with folders of its own in place of those that it changes, for at most twenty seconds.
 fn before_removal(scratch: &Scratch) -> Output {
     let script = include_str!("../../packaging/before-removal")
+        .replace("/usr/bin/gpu-runc", &gpu_runc(scratch))
         .replace("/run/cdi", &scratch.text("cdi"))
         .replace("/etc/", "/absent/");
     let script = scratch.write("before-removal", &script.replace("command -v systemctl", "false"));
@@ -107,10 +112,15 @@ fn settled(children: Vec<Child>) -> Forged {
 fn nobody_but_root_keeps_the_package_from_being_removed() {
     let Some(scratch) = scratch("removal::forged") else { return };
     let hostile = "c\u{1b}]0;x\u{7}\u{202e}\nb";
-    let options = format!("{{\"binary_name\":\"{PROGRAM}\"}}");
+    let options = format!("{{\"binary_name\":{:?}}}", gpu_runc(&scratch));
     let forged = settled(vec![
         conmon(&scratch, NOBODY, hostile),
-        shim(&scratch, NOBODY, "theirs", &[("b\u{1b}[2J/options.json", &options), ("c\n/proc/1/d/runtime", PROGRAM)]),
+        shim(
+            &scratch,
+            NOBODY,
+            "theirs",
+            &[("b\u{1b}[2J/options.json", &options), ("c\n/proc/1/d/runtime", &gpu_runc(&scratch))],
+        ),
     ]);
     let output = before_removal(&scratch);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -125,7 +135,7 @@ fn nobody_but_root_keeps_the_package_from_being_removed() {
 fn roots_containers_keep_it_with_their_names_escaped_and_a_fifo_holds_nothing_up() {
     let Some(scratch) = scratch("removal::root") else { return };
     let hostile = "c\u{1b}]0;x\u{7}\u{202e}";
-    let options = format!("{{\"binary_name\":\"{PROGRAM}\"}}");
+    let options = format!("{{\"binary_name\":{:?}}}", gpu_runc(&scratch));
     let forged = settled(vec![
         conmon(&scratch, 0, hostile),
         shim(&scratch, 0, "ours", &[("b\u{1b}[2J\n/options.json", &options), ("runc/runtime", "/usr/bin/runc")]),
@@ -144,7 +154,8 @@ fn a_monitor_in_a_container_keeps_nothing() {
     let mut command = Command::new(program_on_path("unshare").unwrap());
     let script = "printf conmon >/proc/self/comm; while :; do read -r line; done";
     command.args(["--pid", "--fork", "--kill-child", program(&scratch, "sh").to_str().unwrap(), "-c", script]);
-    let child = command.args(["conmon", "-r", PROGRAM, "-c", "c", "x"]).stdin(Stdio::piped()).spawn().unwrap();
+    let child =
+        command.args(["conmon", "-r", &gpu_runc(&scratch), "-c", "c", "x"]).stdin(Stdio::piped()).spawn().unwrap();
     let children = format!("/proc/{0}/task/{0}/children", child.id());
     let _forged = Forged(vec![child]);
     let name = || {
