@@ -35,7 +35,8 @@ pub const VARIABLE: &str = "GPU_RUNC_CONFIG";
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
-    /// Low-level runtimes, names or absolute paths; the first that is found runs the container.
+    /// Low-level runtimes, names or absolute paths; the first that is found runs the container. Empty: runc, else crun; crun comes
+    /// first for podman, as it does in podman itself.
     pub runtimes: Vec<String>,
     /// Diagnostics.
     pub log: Log,
@@ -152,7 +153,7 @@ pub struct Vendor {
 impl Default for Config {
     fn default() -> Self {
         Config {
-            runtimes: vec!["runc".to_owned(), "crun".to_owned()],
+            runtimes: Vec::new(),
             log: Log::default(),
             cdi: Cdi::default(),
             host: Host::default(),
@@ -221,10 +222,6 @@ impl Config {
         let config: Config = toml::from_str(text).map_err(|cause| syntax(text, path, &cause))?;
         let fault =
             |key: &str, message| Err(Error::Config { path: path.to_owned(), line: line_of(text, key, 0), message });
-        if config.runtimes.is_empty() {
-            let message = "runtimes is empty; name at least one, such as runtimes = [\"runc\"]".to_owned();
-            return fault("runtimes", message);
-        }
         if let Some(name) = config.runtimes.iter().find(|name| name.is_empty() || is_relative(name)) {
             let message = format!("runtimes holds {}; expected names and absolute paths", Escaped::quoted(name));
             return fault("runtimes", message);
@@ -341,7 +338,7 @@ mod tests {
     fn every_key_is_optional_and_the_documented_defaults_hold() {
         assert_eq!(parse(""), Ok(Config::default()));
         let documented = r#"
-            runtimes = ["runc", "crun"]
+            runtimes = []
             [log]
             level = "info"
             syslog = true
@@ -393,7 +390,6 @@ mod tests {
             ("[cdi]\nspec_dirs = []", "config.toml:2: unknown key \"spec_dirs\", did you mean \"spec-dirs\"?"),
             ("[policy]\nenv = \"sometimes\"", "config.toml:2: unknown variant `sometimes`, expected one of `always`"),
             ("[log]\nsyslog = \"yes\"", "config.toml:2: invalid type: string \"yes\", expected a boolean"),
-            ("\nruntimes = []", "config.toml:2: runtimes is empty"),
             ("runtimes = [", "config.toml:1: "),
             (
                 "\nruntimes = [\"runc\", \"./runc\"]",

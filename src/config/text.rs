@@ -17,7 +17,12 @@ impl Config {
     pub fn to_text(&self) -> String {
         let Config { runtimes, log, cdi, host, policy, inject, vendor } = self;
         let mut text = String::new();
-        line(&mut text, "runtimes", runtimes, "the first that is found runs the containers; names or absolute paths");
+        line(
+            &mut text,
+            "runtimes",
+            runtimes,
+            "the first that is found; [] is runc, else crun, and crun first for podman",
+        );
 
         section(&mut text, "log", "never the engine's log");
         line(&mut text, "level", &log.level, "off, error, warn, info, debug");

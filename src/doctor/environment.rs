@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::host::Host;
-use crate::runtime::exec;
+use crate::runtime::{exec, low_level};
 
 /// This process and its user.
 #[derive(Debug, Clone)]
@@ -43,7 +43,7 @@ impl Environment {
             has_openat2: Host::has_openat2(),
             config: Config::path(),
             config_fault,
-            runtime: exec::find(&config.runtimes).map_err(|error| error.to_string()),
+            runtime: low_level::first(&config.runtimes).map_err(|error| error.to_string()),
         }
     }
 

@@ -119,7 +119,9 @@ pub fn deliver(spec: &Spec<'_>, view: &View<'_>, granted: &mut Granted, host: &H
         routes.insert(node.path.clone(), route);
     }
     if cause == Cause::Namespace {
-        if !closed.is_empty() && view.annotation(KEEPS_GROUPS).is_none() {
+        // What a user's own engine starts is judged by `access`, which knows the user's groups.
+        let is_of_root = !closed.is_empty() && geteuid().is_root() && Host::is_initial_user_namespace()?;
+        if is_of_root && view.annotation(KEEPS_GROUPS).is_none() {
             closed.sort_unstable();
             closed.dedup();
             granted.notes.push(format!(

@@ -8,12 +8,14 @@
 //!
 //! Whatever is not a container that asks for a GPU leaves as early as it can; a broken configuration stops nobody else.
 
+pub mod access;
 pub mod bundle;
 mod devices;
 pub mod exec;
 mod grant;
 pub mod invocation;
 mod journal;
+pub mod low_level;
 mod params;
 mod report;
 mod stale;
@@ -47,7 +49,7 @@ pub fn main(argv: &[OsString]) -> ExitCode {
         Ok(config) => (config, None),
         Err(fault) => (Config::default(), Some(fault)),
     };
-    let runtime = exec::find(&config.runtimes);
+    let runtime = low_level::first(&config.runtimes);
     let invocation = Invocation::parse(argv, runtime.as_ref().map_or(Dialect::Runc, |path| Dialect::of(path)));
     let Err(error) = start(argv, runtime, &invocation, &config, config_fault);
     crate::log::start("gpu-runc", &config.log);
@@ -63,39 +65,48 @@ fn start(
     config: &Config,
     config_fault: Option<Error>,
 ) -> Result<Infallible> {
-    let runtime = runtime?;
-    if let Verb::Start(start) = &invocation.verb {
-        prepare(start, container(invocation), config, config_fault)?;
-    }
-    Err(exec::exec(&runtime, argv))
+    let first = runtime?;
+    let fitting = match &invocation.verb {
+        Verb::Start(start) => prepare(start, container(invocation), config, config_fault, (argv, &first))?,
+        Verb::Other => low_level::owner(&config.runtimes, &first, argv),
+    };
+    Err(exec::exec(&fitting.unwrap_or(first), argv))
 }
 
-/// Gives the container of `start` the GPUs that it asks for, in its config.json.
-fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Option<Error>) -> Result<()> {
+/// Gives the container of `start` the GPUs that it asks for, in its config.json. `call` is the arguments and the first low-level
+/// runtime; returns one that fits the container better.
+fn prepare(
+    start: &Start<'_>,
+    container: &str,
+    config: &Config,
+    config_fault: Option<Error>,
+    (argv, first): (&[OsString], &Path),
+) -> Result<Option<PathBuf>> {
     const PIPE: &str = "config.json is a pipe: it is left to the low-level runtime, with any GPU request in it";
     let path = config_json(start);
     let bundle = match Bundle::read(&path) {
         Err(_) if Bundle::is_pipe(&path) => {
             crate::log::start("gpu-runc", &config.log);
             Journal::of(container).warnings(&[PIPE.to_owned()]);
-            return Ok(());
+            return Ok(None);
         }
         bundle => bundle?,
     };
-    let Some(bundle) = bundle else { return Ok(()) };
+    let Some(bundle) = bundle else { return Ok(None) };
     let spec = Spec::parse(bundle.text(), bundle.path())?;
     let vendors = Vendors::with(&config.vendor);
     let known = *vendors.as_ref().unwrap_or(&Vendors::known());
     let view = spec.view();
+    let fitting = low_level::fitting(&config.runtimes, first, argv, &view);
     let request = Request::from_spec(&view, &config.policy, known);
     if let Ok(None) = request {
-        return Ok(());
+        return Ok(fitting.runtime);
     }
     if let Some(fault) = config_fault.or(vendors.err()) {
         return Err(fault);
     }
     crate::log::start("gpu-runc", &config.log);
-    let Some(request) = request? else { return Ok(()) };
+    let Some(request) = request? else { return Ok(fitting.runtime) };
     let journal = Journal::of(container);
     journal.refusals(&request.refusals);
     let mut granted = decide(&spec, &view, &request, config, known)?;
@@ -105,6 +116,8 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     }
     let host = Host::open(&config.host.root)?;
     let routes = deliver(&spec, &view, &mut granted, &host, false)?;
+    granted.notes.extend(access::check(&granted.edits.device_nodes, fitting.keeps_groups, fitting.note.as_deref())?);
+    granted.notes.extend(fitting.note);
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
     let notes = in_root(&rootfs, container, &view, &bundle, start, &mut granted.edits, &granted.work);
@@ -122,7 +135,7 @@ fn prepare(start: &Start<'_>, container: &str, config: &Config, config_fault: Op
     journal.grants(&granted.grants);
     // The next thing is another program: to free this piece by piece would be work for nobody.
     std::mem::forget(granted);
-    Ok(())
+    Ok(fitting.runtime)
 }
 
 /// What `request`, read from the `view` of `spec`, gets on this machine. Reads CDI files and the machine, writes nothing:

@@ -41,6 +41,7 @@ mod kubernetes;
 mod layers;
 mod limits;
 mod load;
+mod low_level;
 mod manual;
 mod node;
 mod passthrough;
