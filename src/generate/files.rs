@@ -157,10 +157,12 @@ impl Installed {
         Ok(())
     }
 
-    /// The paths that `path` stands for. In a folder that all can write, anybody chooses the names: there, a pattern stands for none.
+    /// The paths that `path` stands for. In a folder that others than root can replace, a pattern stands for none: it is not listed.
     fn matching(&self, path: &Path) -> Result<Vec<PathBuf>> {
         let is_pattern = path.as_os_str().as_encoded_bytes().contains(&b'*');
-        if is_pattern && self.root.is_exposed(path)? {
+        if let Some(folder) = path.parent().filter(|_| is_pattern)
+            && is_left_out(&self.root, folder)?
+        {
             return Ok(Vec::new());
         }
         self.root.matching(path)

@@ -65,11 +65,6 @@ impl Host {
         })
     }
 
-    /// Whether a directory above `path` can be written by all.
-    pub fn is_exposed(&self, path: &Path) -> Result<bool> {
-        Ok(matches!(self.place(path)?, Place::Kept(..) | Place::Refused(_)))
-    }
-
     /// Whether a process listens at the socket, or reads from the pipe, `name` in `folder`. Does not wait, and says nothing to it.
     pub fn is_served(&self, folder: &Path, name: &str) -> Result<bool> {
         let opened = match self.place(folder)? {
@@ -170,7 +165,8 @@ impl Host {
                 Err(Errno::ENOSYS | Errno::EPERM) => {
                     return Ok(Place::Refused(format!("{shown} cannot be checked without openat2")));
                 }
-                Err(cause) => return Err(self.failed("look at", &at, cause)),
+                // Whatever a user can bring about here must not stop a start.
+                Err(cause) => return Ok(Place::Refused(format!("{shown} cannot be checked: {}", cause.desc()))),
             }
         }
         Ok(found.map_or(Place::Absent, |stat| Place::Kept(Found { path: at, stat }, handle)))
