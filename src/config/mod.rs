@@ -32,7 +32,7 @@ const LARGEST: usize = 1 << 20;
 pub const VARIABLE: &str = "GPU_RUNC_CONFIG";
 
 /// All of the configuration; [`Default`] is what an absent file means.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Config {
     /// Low-level runtimes, names or absolute paths; the first that is found runs the container. Empty: runc, else crun; crun comes
@@ -106,6 +106,19 @@ pub struct Inject {
     pub hooks: Hooks,
     /// Whether the one hook may keep containers from making nodes of devices that they were not given.
     pub params: bool,
+    /// Whose devices Docker's `--gpus` is for.
+    pub docker_gpus: DockerGpus,
+}
+
+/// Whose devices Docker's `--gpus` is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DockerGpus {
+    /// NVIDIA's where the host has any, else those of the first vendor that it has.
+    #[default]
+    Any,
+    /// NVIDIA's, whatever else the host has.
+    Nvidia,
 }
 
 /// When descriptions are generated in memory.
@@ -150,20 +163,6 @@ pub struct Vendor {
     pub visible: String,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Config {
-            runtimes: Vec::new(),
-            log: Log::default(),
-            cdi: Cdi::default(),
-            host: Host::default(),
-            policy: Policy::default(),
-            inject: Inject::default(),
-            vendor: Vec::new(),
-        }
-    }
-}
-
 impl Default for Log {
     fn default() -> Self {
         Log { level: Level::Info, syslog: true, file: PathBuf::new() }
@@ -184,7 +183,7 @@ impl Default for Host {
 
 impl Default for Inject {
     fn default() -> Self {
-        Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true }
+        Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true, docker_gpus: DockerGpus::Any }
     }
 }
 
@@ -219,7 +218,8 @@ impl Config {
 
     /// Reads `text`; `path` is for messages. Errors name the line, and for an unknown key the nearest known one.
     pub fn parse(text: &str, path: &Path) -> Result<Self> {
-        let config: Config = toml::from_str(text).map_err(|cause| syntax(text, path, &cause))?;
+        let mut config: Config = toml::from_str(text).map_err(|cause| syntax(text, path, &cause))?;
+        config.policy.docker_gpus = config.inject.docker_gpus;
         let fault =
             |key: &str, message| Err(Error::Config { path: path.to_owned(), line: line_of(text, key, 0), message });
         if let Some(name) = config.runtimes.iter().find(|name| name.is_empty() || is_relative(name)) {
@@ -365,6 +365,7 @@ mod tests {
             generate = "missing"
             hooks = "native"
             params = true
+            docker-gpus = "any"
         "#;
         assert_eq!(parse(documented), Ok(Config::default()));
     }

@@ -190,7 +190,8 @@ fn runtimes(config: &mut Config, value: &Value) -> Carried {
     if names.is_empty() {
         return Ok(Some("at least one runtime must be named"));
     }
-    config.runtimes = names.to_vec();
+    // NVIDIA's default, which is no choice of anybody's.
+    config.runtimes = if names == ["runc", "crun"] { Vec::new() } else { names.to_vec() };
     Ok(None)
 }
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::PATH;
+use super::{DockerGpus, PATH};
 use crate::error::Escaped;
 
 /// `[policy]`
@@ -28,6 +28,9 @@ pub struct Policy {
     pub refused: Refused,
     /// What holds for pods in place of the above.
     pub pods: Pods,
+    /// Whose devices a hook of Docker's `--gpus` asks for: `inject.docker-gpus`.
+    #[serde(skip)]
+    pub docker_gpus: DockerGpus,
     /// The file that says so, or that could: refusals name it.
     #[serde(skip)]
     pub file: PathBuf,
@@ -84,6 +87,7 @@ impl Default for Policy {
             mounts: true,
             refused: Refused::Warn,
             pods: Pods::default(),
+            docker_gpus: DockerGpus::Any,
             file: PATH.into(),
         }
     }

@@ -91,6 +91,12 @@ impl Config {
             &inject.params,
             "keep containers with CAP_MKNOD from making other GPUs' nodes, by the one hook",
         );
+        line(
+            &mut text,
+            "docker-gpus",
+            &inject.docker_gpus,
+            "Docker's --gpus: any (the host's own vendor where it has no NVIDIA GPU), nvidia",
+        );
 
         for row in vendor {
             describe(&mut text, row);
@@ -158,7 +164,7 @@ fn toml(value: &Json) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::{Generate, Hooks, Level, Pods, Refused, Who};
+    use super::super::{DockerGpus, Generate, Hooks, Level, Pods, Refused, Who};
     use super::*;
 
     fn parsed(text: &str) -> Config {
@@ -188,7 +194,10 @@ mod tests {
         config.policy.refused = Refused::Error;
         let namespaces = vec!["ml".to_owned(), "*".to_owned()];
         config.policy.pods = Pods { env: Who::Privileged, annotations: true, refused: Refused::Warn, namespaces };
-        config.inject = super::super::Inject { generate: Generate::Always, hooks: Hooks::Keep, params: false };
+        let docker_gpus = DockerGpus::Nvidia;
+        config.inject =
+            super::super::Inject { generate: Generate::Always, hooks: Hooks::Keep, params: false, docker_gpus };
+        config.policy.docker_gpus = docker_gpus;
         config.vendor = vec![Vendor { name: "acme".into(), env: vec!["A=b".into()], ..Vendor::default() }];
         assert_eq!(parsed(&config.to_text()), config);
     }

@@ -30,7 +30,13 @@ use crate::vendor::hooks::DriverHooks;
 /// Whether a program that is called so is to be a hook.
 pub fn is_called(program: &OsStr) -> bool {
     let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
-    name == PROGRAM || DriverHooks::programs(Vendors::known()).any(|known| known == name)
+    name == PROGRAM || DriverHooks::programs(Vendors::known()).any(|known| known == name) || is_legacy(program)
+}
+
+/// Whether `program` is the hook that Docker's `--gpus` leaves, which gpu-runc takes out before a container starts.
+fn is_legacy(program: &OsStr) -> bool {
+    let name = Path::new(program).file_name().and_then(OsStr::to_str).unwrap_or_default();
+    Vendors::known().iter().filter_map(|vendor| vendor.legacy.as_ref()).any(|legacy| legacy.programs.contains(&name))
 }
 
 /// Runs the hook that `argv` names, program name first. Exit status 0 if all is done that somebody cannot do without, or if the
@@ -49,6 +55,13 @@ fn run(argv: &[OsString]) -> Result<()> {
     // Before anything is opened: with the container's other processes in the same PID namespace, /proc/PID/root would be the host's
     // tree, and /proc/PID/exe this program.
     set_dumpable(false).map_err(|cause| Error::io("shut off", Path::new("/proc/self"), cause.into()))?;
+    if argv.first().is_some_and(|program| is_legacy(program)) {
+        return Err(Error::Usage(
+            "Docker's --gpus works only where gpu-runc starts the container, and another runtime started this one: add --runtime gpu-runc, \
+             or make it the default: sudo gpu-ctk runtime configure --engine docker --gpus --restart systemd"
+                .to_owned(),
+        ));
+    }
     let argv: Vec<&str> = argv.iter().map(|arg| arg.to_str().unwrap_or("\u{fffd}")).collect();
     let own = argv.split_first().filter(|(program, _)| program.rsplit('/').next() == Some(PROGRAM));
     let (driver, args) = match own {

@@ -4,11 +4,13 @@
 
 use std::borrow::Cow;
 
+use crate::config::DockerGpus;
 use crate::error::Result;
 use crate::oci::view::HookView;
 use crate::vendor::{LegacyHooks, Vendor};
 
 use super::gathering::{Gathering, Wish};
+use super::policy::is_managed;
 use super::{Source, env, visible};
 
 /// The lists that engines put such hooks in.
@@ -34,14 +36,20 @@ pub(super) fn gather(gathering: &mut Gathering<'_>) -> Result<()> {
 /// What a hook is to give, if it is one of this vendor's.
 fn read(hook: &HookView<'_>, vendor: &'static Vendor, legacy: &LegacyHooks, gathering: &Gathering<'_>) -> Option<Wish> {
     let program = file_name(&hook.path);
+    let mut stand_ins = Vec::new();
     let (program, list) = if legacy.programs.contains(&program) {
         let variable = vendor.visible.first()?;
+        // Docker has one hook for every `--gpus`, which names no vendor. A manager's folder of hooks repeats the image's variable.
+        if gathering.policy.docker_gpus == DockerGpus::Any && !is_managed(gathering.view) {
+            stand_ins = gathering.vendors.accelerators();
+            stand_ins.retain(|other| *other != vendor);
+        }
         (program, env::list(vendor, variable, gathering.view.env(variable.name).unwrap_or_default()))
     } else {
         (legacy.cli, visible::parse(device_argument(&hook.args, legacy.cli)?))
     };
     let source = Source::LegacyHook(program.to_owned());
-    Some(Wish { source, vendors: vec![vendor], stand_ins: Vec::new(), list })
+    Some(Wish { source, vendors: vec![vendor], stand_ins, list })
 }
 
 /// The devices in `containerd oci-hook -- /usr/bin/<cli> … configure --device=0,1 …`.

@@ -40,7 +40,7 @@ pub mod requirements;
 mod visible;
 
 /// All that one container asks for. `None` in place of it means that nothing else on the machine need be looked at.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Request {
     /// What is asked, highest source first; vendors add up.
     pub asks: Vec<Ask>,
@@ -55,7 +55,7 @@ pub struct Request {
 }
 
 /// One source's wish.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
     /// Who asks.
     pub source: Source,
@@ -81,7 +81,7 @@ pub enum Source {
 }
 
 /// What is wished for.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Want {
     /// Devices by their qualified names.
     Names(Vec<QualifiedName>),
@@ -112,7 +112,7 @@ pub enum Selection {
 }
 
 /// A wish that the policy does not grant.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Who asked.
     pub source: Source,

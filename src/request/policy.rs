@@ -96,7 +96,8 @@ impl<'a> Rules<'a> {
     }
 }
 
-fn is_managed(view: &View<'_>) -> bool {
+/// Whether a manager is known to have let the image's environment through.
+pub(super) fn is_managed(view: &View<'_>) -> bool {
     view.has_kubepods_cgroup
         || view.annotations.iter().any(|(key, _)| MANAGED.iter().any(|manager| key.starts_with(manager)))
 }

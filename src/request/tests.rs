@@ -115,10 +115,11 @@ fn every_source_is_heard() {
                 "nvidia:1 refused mounts below /var/run/nvidia-container-devices/imex",
             ),
             (&["/var/run/hcu-container-devices/0"], "hygon:0"),
-            (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"], "nvidia:1 -hook 0"),
+            (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "NVIDIA_VISIBLE_DEVICES=1"], "any:1 -hook 0"),
+            (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "@io.container.manager=libpod"], "nvidia:0 -hook 0"),
             (
                 &[DOCKER, "#/proc/1/exe libnetwork-setkey", DOCKER, "NVIDIA_VISIBLE_DEVICES=none"],
-                "nvidia:driver nvidia:driver -hook 0 -hook 2",
+                "any:driver any:driver -hook 0 -hook 2",
             ),
             (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=void"], "nothing"),
             (&[DOCKER], "nothing"),
@@ -328,7 +329,7 @@ fn what_the_policy_refuses_is_noted_and_lower_sources_still_count() {
             (&["NVIDIA_VISIBLE_DEVICES=9-1"], r#"refused environment variable "NVIDIA_VISIBLE_DEVICES=9-1""#),
             (&["NVIDIA_VISIBLE_DEVICES=void", "GPU_VISIBLE_DEVICES="], "nothing"),
             (&["NVIDIA_VISIBLE_DEVICES=0", "@gpu-runc/gpus=1"], "any:x1"),
-            (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0"], "nvidia:0 -hook 0"),
+            (&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0"], "any:0 -hook 0"),
             (
                 &[DOCKER, "NVIDIA_VISIBLE_DEVICES=0", "@io.container.manager=libpod"],
                 &format!(r#"-hook 0 refused hook "nvidia-container-runtime-hook" {refused_env}"#),
@@ -447,4 +448,10 @@ fn huge_values_are_refused_in_no_time() {
         assert!(answer.contains("longer than 64 KiB") || answer.contains("more than 1024 devices"), "{answer}");
     }
     assert!(before.elapsed().as_secs() < 5, "took {:?}", before.elapsed());
+}
+
+#[test]
+fn dockers_gpus_can_be_kept_to_one_vendor() {
+    let policy = Policy { docker_gpus: crate::config::DockerGpus::Nvidia, ..Policy::default() };
+    check(&[(&[DOCKER, "NVIDIA_VISIBLE_DEVICES=0"], "nvidia:0 -hook 0")], &policy);
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, Generate, Hooks};
 use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
 use crate::host::Host;
-use crate::request::Request;
+use crate::request::{Ask, Request, Source, Want};
 use crate::resolve::{self, Grant, Resolution, Undescribed, Wanted};
 use crate::rootfs::{self, Work};
 use crate::vendor::{Vendor, Vendors};
@@ -37,6 +37,51 @@ type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 /// What `request` gets. Errors are [`crate::error::Error::Unresolvable`], a description that is out of date and cannot be
 /// made anew, and a machine that cannot be read.
 pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
+    let granted = attempt(request, config, vendors);
+    match for_own_vendor(request, granted.as_ref().ok(), config, vendors)? {
+        Some(request) => attempt(&request, config, vendors),
+        None => granted,
+    }
+}
+
+/// `request` in which Docker's `--gpus` is for the first vendor of which the machine has devices, and no other. `None` where it ended
+/// there, as it does on most machines, which is then not looked at again; and where the machine has none.
+fn for_own_vendor(
+    request: &Request,
+    granted: Option<&Granted>,
+    config: &Config,
+    vendors: Vendors,
+) -> Result<Option<Request>> {
+    let of_hook = |ask: &Ask| match (&ask.source, &ask.want) {
+        (Source::LegacyHook(_), Want::Devices { vendors, .. }) if vendors.len() > 1 => Some(vendors.clone()),
+        _ => None,
+    };
+    let Some((place, candidates)) =
+        request.asks.iter().enumerate().find_map(|(place, ask)| Some((place, of_hook(ask)?)))
+    else {
+        return Ok(None);
+    };
+    let is_hooks = |grant: &&Grant| request.asks.get(place).is_some_and(|ask| ask.source == grant.source);
+    let found = granted.and_then(|granted| granted.grants.iter().find(is_hooks)?.devices.first());
+    let found = found.and_then(|device| vendors.by_kind(device.kind()));
+    if found.is_some() && found == candidates.first().copied() {
+        return Ok(None);
+    }
+    let host = Host::open(&config.host.root)?;
+    let machine = Machine { host: &host, roots: &config.host };
+    // One that cannot be read is there.
+    let has = |vendor: &&'static Vendor| generate::inventory(vendor, machine).map_or(true, |items| !items.is_empty());
+    let own = candidates.into_iter().take_while(|vendor| found != Some(*vendor)).find(has);
+    Ok(own.map(|own| {
+        let mut request = request.clone();
+        if let Some(Ask { want: Want::Devices { vendors, .. }, .. }) = request.asks.get_mut(place) {
+            *vendors = vec![own];
+        }
+        request
+    }))
+}
+
+fn attempt(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
     let host = Host::open(&config.host.root)?;
     let machine = Machine { host: &host, roots: &config.host };
     let can_generate = config.inject.generate != Generate::Never;
