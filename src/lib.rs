@@ -34,6 +34,7 @@
 //! host                            what the machine is: read-only, below a root
 //! oci   cdi   ldcache   elf       the formats
 //! program                         asks other programs, never while a container starts
+//! messages                        what others print when something about GPUs is wrong: a table
 //! error   log   config   trust
 //! ```
 
@@ -51,6 +52,7 @@ pub mod hook;
 pub mod host;
 pub mod ldcache;
 pub mod log;
+pub mod messages;
 pub mod node;
 pub mod oci;
 pub mod program;

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::output::{self, document};
 use crate::config::Config;
+use crate::configure::{Engine, Scope, detect, gpus, loaded, names};
 use crate::doctor::{self, Check, Environment, Finding, Level, Subject};
 use crate::error::{Escaped, Result};
 use crate::generate::Machine;
@@ -49,6 +50,7 @@ impl Doctor {
             environment: &Environment::current(&config, fault),
             devices: &doctor::devices(Machine { host: &host, roots: &config.host }, vendors),
             ask: &|program: &Path, args: &[&str]| program::answer(program, args, PATIENCE),
+            docker: &|scope| docker(scope, vendors).filter(|_| config.host.root == Path::new("/")),
         };
         let found = doctor::examine(&subject);
         let failed = found.iter().any(|(_, finding)| finding.level == Level::Fail);
@@ -58,6 +60,17 @@ impl Doctor {
         }
         Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     }
+}
+
+/// The Docker daemon of `scope` that runs.
+fn docker(scope: Scope, vendors: Vendors) -> Option<doctor::Docker> {
+    let config = detect::config(Engine::Docker, scope);
+    let info = loaded::docker_info(&loaded::socket(scope, &config).ok()?).ok()?;
+    // Any name of the runtime may have been set up.
+    let runtimes = info.get("Runtimes").and_then(Value::as_object).into_iter().flatten();
+    let has_newer_names =
+        runtimes.into_iter().any(|(name, _)| gpus::needs_restart(&config, scope, name, vendors).unwrap_or_default());
+    Some(doctor::Docker { path: names::running_path(scope, &config), has_newer_names, info })
 }
 
 /// The configuration with the vendors that it describes, or the defaults and what is wrong with it.

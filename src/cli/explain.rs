@@ -9,17 +9,19 @@ use serde_json::{Value, json};
 use super::output::{self, answer};
 use super::patch;
 use crate::config::Config;
+use crate::configure::Scope;
 use crate::error::{Error, Escaped, Result};
 use crate::host::Host;
+use crate::messages::{self, Message};
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::runtime::bundle::Bundle;
-use crate::runtime::{Granted, decide, deliver, edited};
+use crate::runtime::{Granted, access, decide, deliver, edited, low_level};
 use crate::vendor::Vendors;
 
 /// The container to explain.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("container").required(true).multiple(true).args(["bundle", "env", "annotations"])))]
+#[command(group(clap::ArgGroup::new("container").required(true).multiple(true).args(["bundle", "env", "annotations", "error"])))]
 pub(super) struct Explain {
     /// A bundle, or its config.json
     #[arg(long, value_name = "DIR", conflicts_with_all = ["env", "annotations"])]
@@ -30,6 +32,15 @@ pub(super) struct Explain {
     /// An annotation of a container that has no bundle yet
     #[arg(long = "annotation", value_name = "KEY=VALUE", value_parser = pair)]
     annotations: Vec<(String, String)>,
+    /// What an engine printed: print the cause, and the command that fixes it
+    #[arg(long, value_name = "TEXT", conflicts_with_all = ["bundle", "env", "annotations", "system", "user"])]
+    error: Option<String>,
+    /// As the system's engine would start it, which is root's
+    #[arg(long, conflicts_with = "user")]
+    system: bool,
+    /// As a rootless engine of this user would start it: also checks who can open the device nodes
+    #[arg(long)]
+    user: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -42,6 +53,8 @@ fn pair(text: &str) -> std::result::Result<(String, String), String> {
 
 /// What each step said.
 struct Story {
+    /// Whose engine would start it.
+    scope: Scope,
     request: Option<Request>,
     /// What is granted and the text of the new document, if it changes.
     outcome: Result<(Granted, Option<String>)>,
@@ -50,6 +63,9 @@ struct Story {
 impl Explain {
     /// Prints the story. Exit status 1 if the container would not start.
     pub(super) fn run(&self, config: &Config) -> Result<ExitCode> {
+        if let Some(text) = &self.error {
+            return self.message(text);
+        }
         let bundle = self.bundle.as_deref().map(read).transpose()?;
         let (text, path) = match &bundle {
             Some(bundle) => (bundle.text().to_owned(), bundle.path()),
@@ -57,7 +73,12 @@ impl Explain {
         };
         let spec = Spec::parse(&text, path)?;
         let vendors = Vendors::with(&config.vendor)?;
-        let story = follow(&spec, config, vendors);
+        let scope = match (self.system, self.user) {
+            (true, _) => Scope::System,
+            (_, true) => Scope::User,
+            _ => Scope::of_caller(),
+        };
+        let story = follow(&spec, config, vendors, scope);
         let diff = match &story.outcome {
             Ok((_, Some(after))) => unified(&text, after),
             _ => String::new(),
@@ -67,6 +88,20 @@ impl Explain {
             false => answer(&story.to_text(&diff))?,
         }
         Ok(if story.outcome.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Prints what is known of a message. Exit status 1 if nothing is.
+    fn message(&self, text: &str) -> Result<ExitCode> {
+        let Some(found) = messages::find(text) else {
+            let message = "no message that is known is in this text; gpu-ctk doctor finds what is wrong without one";
+            return Err(Error::Usage(message.to_owned()));
+        };
+        let Message { says, by, cause, fix } = found;
+        answer(&match self.json {
+            true => format!("{:#}\n", json!({"message": says.join(" … "), "by": by, "cause": cause, "fix": fix})),
+            false => format!("{} (printed by {by})\n  cause: {cause}\n  fix: {fix}\n", says.join(" … ")),
+        })?;
+        Ok(ExitCode::SUCCESS)
     }
 
     /// The smallest container that asks what the arguments say.
@@ -92,19 +127,23 @@ fn read(bundle: &Path) -> Result<Bundle> {
     Bundle::read(&path)?.ok_or_else(absent)
 }
 
-fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors) -> Story {
+fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors, scope: Scope) -> Story {
     let view = spec.view();
     match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
             let outcome = decide(spec, &view, &request, config, vendors).and_then(|mut granted| {
+                if scope == Scope::User {
+                    let keeps_groups = low_level::keeps_groups(&view);
+                    granted.notes.extend(access::check(&granted.edits.device_nodes, keeps_groups, None)?);
+                }
                 let routes = deliver(spec, &view, &mut granted, &Host::open(&config.host.root)?, geteuid().is_root())?;
                 let text = edited(spec, &request, &granted.edits, &routes)?;
                 Ok((granted, text))
             });
-            Story { outcome, request: Some(request) }
+            Story { scope, outcome, request: Some(request) }
         }
-        Ok(None) => Story { request: None, outcome: Ok((Granted::default(), None)) },
-        Err(error) => Story { request: None, outcome: Err(error) },
+        Ok(None) => Story { scope, request: None, outcome: Ok((Granted::default(), None)) },
+        Err(error) => Story { scope, request: None, outcome: Err(error) },
     }
 }
 
@@ -126,6 +165,11 @@ impl Story {
             }
             lines.extend(items.into_iter().map(|item| format!("  {item}")));
         };
+        let scope = match self.scope {
+            Scope::System => "system: root's engine starts it",
+            Scope::User => "user: a rootless engine of this user starts it",
+        };
+        section("scope", vec![scope.to_owned()], "");
         section(
             "asked",
             self.asks().iter().map(|ask| format!("{} by {}", wish(&ask.want), ask.source)).collect(),
@@ -158,6 +202,7 @@ impl Story {
         let asked = |ask: &Ask| json!({"source": ask.source.to_string(), "want": wish(&ask.want)});
         let refused = |refusal: &Refusal| json!({"source": refusal.source.to_string(), "rule": refusal.rule});
         let mut story = json!({
+            "scope": self.scope.to_string(),
             "asked": self.asks().iter().map(asked).collect::<Vec<_>>(),
             "refused": self.refusals().iter().map(refused).collect::<Vec<_>>(),
         });

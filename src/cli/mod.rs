@@ -150,7 +150,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?)?, &names),
         Command::List(list) => list.run(&config?),
-        Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(),
+        Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(config),
         Command::Node(node) => node.run(),
         Command::System(system) => system.run(config?),
         Command::Explain(explain) => explain.run(&config?),

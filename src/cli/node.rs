@@ -9,7 +9,7 @@ use nix::sys::signal::{SigSet, Signal};
 use serde_json::json;
 
 use super::output::{self, answer, print};
-use crate::configure::{Engine, detect, restart};
+use crate::configure::{Engine, Scope, detect, restart};
 use crate::error::{Error, Escaped, Result};
 use crate::node::layout::Layout;
 use crate::node::status::{Known, Status};
@@ -248,7 +248,8 @@ fn say(step: &str) {
 }
 
 fn told(node: &Node, is_changed: bool, is_gone: bool) {
-    if let Some(command) = restart::systemctl(node.engine, is_gone).filter(|_| is_changed && node.restart == How::Never)
+    if let Some(command) =
+        restart::systemctl(node.engine, Scope::System, is_gone).filter(|_| is_changed && node.restart == How::Never)
     {
         print(&format!("to apply: systemctl {}\n", command.join(" ")));
     }

@@ -29,6 +29,13 @@ pub fn refusal(config: &Path) -> Option<String> {
     (!output.status.success()).then(|| said.trim().lines().last().unwrap_or("it does not say why").to_owned())
 }
 
+/// The version of the dockerd of this machine; `None` if there is none, or it does not say.
+pub fn dockerd_version() -> Option<Vec<u32>> {
+    // `Docker version 20.10.24+dfsg1, build 297e128`
+    let said = output(Command::new("dockerd").arg("--version"))?;
+    super::loaded::version(said.split_whitespace().nth(2)?)
+}
+
 fn output(command: &mut Command) -> Option<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())

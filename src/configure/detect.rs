@@ -1,13 +1,14 @@
 //! Which engines this machine has, where their files are, and which gpu-runc it is that they should be told of.
 
-#![allow(clippy::disallowed_methods, reason = "where programs and a user's own files are is said by the environment")]
+#![allow(clippy::disallowed_methods, reason = "where programs are is said by the environment")]
 
 use std::env;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Engine;
+use super::scope::Scope;
+use super::{Engine, scope};
 use crate::error::{Error, Escaped, Result};
 
 /// An engine as a person names it, the program that tells that it is here, and its file for root and for other users.
@@ -63,15 +64,18 @@ pub fn name(engine: Engine) -> &'static str {
     row(engine).map_or("", |row| row.name)
 }
 
-/// The engine's main file: that of the machine for root, else the user's own.
-pub fn config(engine: Engine) -> PathBuf {
-    let Some(row) = row(engine) else { return PathBuf::new() };
-    let folder = env::var_os("XDG_CONFIG_HOME").filter(|folder| !folder.is_empty()).map(PathBuf::from);
-    let folder = folder.or_else(|| Some(Path::new(&env::var_os("HOME")?).join(".config")));
-    match (row.own_file, folder) {
-        (Some(own), Some(folder)) if !nix::unistd::geteuid().is_root() => folder.join(own),
-        _ => row.file.into(),
+/// The engine's main file in this scope. Where the environment does not say whose the user's files are, the system's.
+pub fn config(engine: Engine, scope: Scope) -> PathBuf {
+    let own = row(engine).and_then(|row| row.own_file).filter(|_| scope == Scope::User);
+    match (own, scope::config_home()) {
+        (Some(own), Some(folder)) => folder.join(own),
+        _ => machine_config(engine),
     }
+}
+
+/// Whether a user can have this engine without root, with a file of their own.
+pub fn can_be_rootless(engine: Engine) -> bool {
+    row(engine).is_some_and(|row| row.own_file.is_some())
 }
 
 /// The engine's main file as the machine's own daemon reads it, whoever asks.
@@ -105,7 +109,8 @@ fn chosen(here: &[Engine]) -> &[Engine] {
     }
 }
 
-fn is_program(name: &str) -> bool {
+/// Whether a program called `name` is on the PATH, or in a usual directory.
+pub(super) fn is_program(name: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let usual = ["/usr/local/bin", "/usr/local/sbin", "/usr/bin", "/usr/sbin"].map(PathBuf::from);
     env::split_paths(&path).chain(usual).any(|folder| folder.join(name).is_file())

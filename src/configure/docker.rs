@@ -3,7 +3,9 @@
 //! dockerd refuses unknown keys of the root and passes over those of an entry (moby, daemon/config), so what the default was
 //! is kept in our entry.
 
-use super::{File, Plan, Runtime, members};
+use std::path::{Path, PathBuf};
+
+use super::{Change, File, Plan, Runtime, members};
 use crate::error::{Error, Escaped, Result};
 use crate::oci::json::{Object, quoted, string};
 
@@ -14,6 +16,8 @@ const WAS: &str = "replaced-default-runtime";
 /// What a person's program that is no gpu-runc would not have: without it, an entry of ours for one could not be told from theirs.
 const BY: &str = "set-by";
 const US: &str = "\"gpu-ctk\"";
+/// The member of our entry that holds the directory of the names by which Docker takes `--gpus`.
+const NAMES: &str = "gpus-names-dir";
 /// What is left, our entries taken out, of a file that we made, a space after it; of one that an earlier version made; and of one that
 /// was blank.
 const NO_FILE: &str = "{} \n";
@@ -49,13 +53,47 @@ pub(super) fn plan(file: &File, name: &str, runtime: Option<&Runtime>) -> Result
     Ok(Plan::of([file.becomes(after)]).with(is_left.then(note)))
 }
 
+/// The directory of the names that the entry of `name` in `file` records. `None`: it records none.
+pub(super) fn names_directory(file: &File, name: &str) -> Result<Option<PathBuf>> {
+    let found = members::find(file.text(), &[RUNTIMES, name, NAMES]).map_err(|why| {
+        let message = format!("{why}; nothing was changed");
+        Error::Config { path: file.path.clone(), line: None, message }
+    });
+    let span = if file.text().trim().is_empty() { None } else { found? };
+    let value = span.and_then(|span| string(file.text().get(span)?));
+    Ok(value.map(|value| PathBuf::from(value.into_owned())))
+}
+
+/// `plan`, made for `file`, in which the entry of `name` records `directory` too. An error where the entry is a person's own.
+pub(super) fn recorded(mut plan: Plan, file: &File, name: &str, directory: &Path) -> Result<Plan> {
+    let fault = |why: String| {
+        let message = format!("{why}; nothing was changed");
+        Error::Config { path: file.path.clone(), line: None, message }
+    };
+    let change = plan.changes.pop().unwrap_or_else(|| file.becomes(file.text.clone()));
+    let text = change.after.clone().unwrap_or_default();
+    if !is_ours(&text, name).map_err(fault)? {
+        return Err(fault(format!(
+            "the runtime \"{name}\" was set by hand; remove it, so that gpu-ctk can note in it what it does for --gpus"
+        )));
+    }
+    let directory = quoted(&directory.to_string_lossy());
+    let entry = [RUNTIMES, name];
+    let text = match members::find(&text, &[RUNTIMES, name, NAMES]).map_err(fault)? {
+        Some(old) => members::replaced(&text, old, &directory),
+        None => members::with(&text, &entry, NAMES, &directory).map_err(fault)?,
+    };
+    plan.changes.extend(Plan::of([Change { after: Some(text), ..change }]).changes);
+    Ok(plan)
+}
+
 type Edited = std::result::Result<String, String>;
 
 /// Whether the entry of `name`, if there is one, is what we write.
 fn is_ours(text: &str, name: &str) -> std::result::Result<bool, String> {
     let Some(entry) = members::find(text, &[RUNTIMES, name])?.and_then(|span| text.get(span)) else { return Ok(true) };
     let Ok(entry) = Object::parse(entry) else { return Ok(false) };
-    let is_marked = [BY, WAS].iter().any(|mark| entry.get(mark).is_some());
+    let is_marked = [BY, WAS, NAMES].iter().any(|mark| entry.get(mark).is_some());
     let program = entry.get("path").and_then(string);
     let is_gpu_runc = program.is_some_and(|path| is_gpu_runc(&path));
     Ok(is_marked || is_gpu_runc && entry.members().all(|(member, _)| member == "path"))
@@ -242,6 +280,34 @@ mod tests {
             let then = planned(plain.as_deref(), Some(&runtime(true)));
             assert_eq!(planned(then.as_deref(), None).as_deref(), text, "{then:?}");
         }
+    }
+
+    #[test]
+    fn the_directory_of_names_is_recorded_in_our_entry_and_goes_with_it() {
+        for text in [None, Some("{}"), Some("{\"runtimes\": {\"gpu-runc\": {\"path\": \"/usr/bin/gpu-runc\"}}}")] {
+            let file = File { path: "/etc/docker/daemon.json".into(), text: text.map(str::to_owned) };
+            let once = plan(&file, "gpu-runc", Some(&runtime(true))).unwrap();
+            let once = recorded(once, &file, "gpu-runc", Path::new("/usr/local/bin")).unwrap();
+            let after = File { text: once.changes[0].after.clone(), ..file.clone() };
+            assert_eq!(names_directory(&after, "gpu-runc").unwrap(), Some("/usr/local/bin".into()), "{after:?}");
+            let again = plan(&after, "gpu-runc", Some(&runtime(false))).unwrap();
+            assert_eq!(again.changes, [], "it stays");
+            let other = recorded(again, &after, "gpu-runc", Path::new("/usr/bin")).unwrap();
+            assert!(other.changes[0].after.as_ref().unwrap().contains("\"gpus-names-dir\": \"/usr/bin\""), "{other:?}");
+            assert_eq!(recorded(Plan::default(), &after, "gpu-runc", Path::new("/usr/local/bin")).unwrap().changes, []);
+            if text != Some("{\"runtimes\": {\"gpu-runc\": {\"path\": \"/usr/bin/gpu-runc\"}}}") {
+                assert_eq!(planned(after.text.as_deref(), None).as_deref(), text);
+            }
+        }
+        let own = r#"{"default-runtime": "gpu-runc", "runtimes": {"gpu-runc": {"path": "/usr/bin/gpu-runc", "runtimeArgs": []}}}"#;
+        let file = File { path: "/etc/docker/daemon.json".into(), text: Some(own.to_owned()) };
+        let refused = recorded(Plan::default(), &file, "gpu-runc", Path::new("/usr/bin")).unwrap_err().to_string();
+        assert!(
+            refused.contains("was set by hand; remove it") && refused.ends_with("nothing was changed"),
+            "{refused}"
+        );
+        assert_eq!(names_directory(&file, "gpu-runc").unwrap(), None);
+        assert_eq!(names_directory(&File { text: None, ..file }, "gpu-runc").unwrap(), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Registers gpu-runc with the engines of this machine, and takes it out again.
 //!
 //! Plans are pure: the texts of an engine's files in, the texts that they become out. What is added can be told from what was
-//! there, so that taking it out gives the old bytes back, and no state is kept beside the engine's own files. Only `place`
-//! writes files, only `ask` and `restart` talk to engines.
+//! there, so that taking it out gives the old bytes back, and no state is kept beside the engine's own files. Only `place` and
+//! `names` write, only `ask`, `loaded` and `restart` talk to engines.
 
 pub mod ask;
 mod containerd;
@@ -10,17 +10,23 @@ mod crio;
 pub mod detect;
 mod docker;
 mod document;
+pub mod gpus;
 mod inherited;
 mod k3s;
+pub mod loaded;
 mod members;
+pub mod names;
+mod only;
 pub mod place;
 mod podman;
 pub mod restart;
+pub mod scope;
 mod shared;
 
 use std::path::{Path, PathBuf};
 
 use ask::Said;
+pub use scope::Scope;
 
 use crate::error::{Error, Escaped, Result};
 
@@ -82,6 +88,8 @@ pub struct Plan {
     pub changes: Vec<Change>,
     /// What a person should know besides.
     pub notes: Vec<String>,
+    /// The names for Docker's `--gpus` that come or go.
+    pub links: Vec<names::Link>,
 }
 
 impl File {
@@ -99,8 +107,13 @@ impl Plan {
     fn of(changes: impl IntoIterator<Item = Change>) -> Self {
         Plan {
             changes: changes.into_iter().filter(|change| change.before != change.after).collect(),
-            notes: Vec::new(),
+            ..Plan::default()
         }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_nothing(&self) -> bool {
+        self.changes.is_empty() && self.links.is_empty()
     }
 
     /// The same, but that a new file of ours says where its folder is made for it, and goes with it. For one who is not killed and
@@ -116,6 +129,30 @@ impl Plan {
         self
     }
 
+    /// Does all of it, or none: what is done is undone where a later part fails.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`names::apply`] and [`place::apply`]; the first of them.
+    pub fn apply(&self) -> Result<()> {
+        let mut linked: Vec<&names::Link> = Vec::new();
+        let mut changed: Vec<&Change> = Vec::new();
+        let links = self.links.iter().try_for_each(|link| names::apply(link).map(|()| linked.push(link)));
+        let done = links.and_then(|()| {
+            self.changes.iter().try_for_each(|change| place::apply(change).map(|()| changed.push(change)))
+        });
+        done.inspect_err(|_| {
+            // The error that is told is the first one.
+            for change in changed.into_iter().rev() {
+                let Change { path, before, after } = change.clone();
+                let _ = place::apply(&Change { path, before: after, after: before });
+            }
+            for link in linked.into_iter().rev() {
+                let _ = names::apply(&names::undone(link));
+            }
+        })
+    }
+
     fn with(mut self, notes: impl IntoIterator<Item = String>) -> Self {
         self.notes.extend(notes);
         self
@@ -129,8 +166,8 @@ pub enum Found {
     Docker(File),
     /// Our drop-in, and every file that the engine reads, in its order.
     Crio(File, Vec<File>),
-    /// The same of podman.
-    Podman(File, Vec<File>),
+    /// The same of podman, and whether crun is installed.
+    Podman(File, Vec<File>, bool),
     /// The root file, our drop-in, and what containerd says.
     Containerd(File, File, Said),
     /// The rendered file of k3s or rke2, our drop-in where one would be read, and the templates of versions 3 and 2.
@@ -151,7 +188,7 @@ pub fn decide(found: &Found, name: &str, runtime: Option<&Runtime>) -> Result<Pl
     match found {
         Found::Docker(file) => docker::plan(file, name, runtime),
         Found::Crio(drop_in, files) => crio::plan(drop_in, files, name, runtime),
-        Found::Podman(drop_in, files) => podman::plan(drop_in, files, name, runtime),
+        Found::Podman(drop_in, files, has_crun) => podman::plan(drop_in, files, *has_crun, name, runtime),
         Found::Containerd(root, drop_in, said) => containerd::plan(root, drop_in, said, name, runtime),
         Found::Rendered(rendered, drop_in, templates) => {
             k3s::plan(rendered, drop_in.as_ref(), templates, name, runtime)
@@ -176,7 +213,8 @@ fn find(engine: Engine, config: &Path, name: &str, runtime: Option<&Runtime>) ->
             }
             files.push(place::read(config)?);
             files.extend(place::read_all(&folder, "conf")?);
-            Ok(Found::Podman(place::read(&folder.join(podman::drop_in(name)))?, files))
+            let drop_in = place::read(&folder.join(podman::drop_in(name)))?;
+            Ok(Found::Podman(drop_in, files, detect::is_program("crun")))
         }
         Engine::Containerd => {
             let root = place::read(config)?;

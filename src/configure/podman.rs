@@ -1,17 +1,23 @@
 //! podman: a drop-in of containers.conf.d, which is ours alone.
 //!
-//! A list of a later file replaces that of an earlier one, so `runtime_supports_json` has to repeat what the others say.
+//! A list of a later file replaces that of an earlier one, so the lists that gpu-runc joins have to repeat what the others say; the
+//! lists that it does not join, as `runtime_supports_kvm`, are not written at all.
 
 use std::path::{Path, PathBuf};
 
+use toml::Spanned;
+use toml::de::DeValue;
+
 use super::document::Document;
 use super::{File, OURS, Plan, Runtime, own};
-use crate::error::Result;
+use crate::error::{Escaped, Result};
 use crate::oci::json::{array, quoted};
 
-/// What podman takes for granted when no file has the list (containers/common, pkg/config).
-const SUPPORT_JSON: [&str; 6] = ["crun", "runc", "kata", "runsc", "youki", "krun"];
-const LIST: [&str; 2] = ["engine", "runtime_supports_json"];
+/// A list of runtimes that can do something, and what podman takes for granted when no file has it (containers/common, pkg/config).
+const SUPPORT_JSON: (&str, &[&str]) = ("runtime_supports_json", &["crun", "runc", "kata", "runsc", "youki", "krun"]);
+const SUPPORT_NO_CGROUPS: (&str, &[&str]) = ("runtime_supports_nocgroups", &["crun", "krun"]);
+/// What podman runs where no file says otherwise, and gpu-runc for podman.
+const USUAL: &str = "crun";
 
 /// podman's main file where it is not a user's own.
 pub(super) const SYSTEM: &str = "/etc/containers/containers.conf";
@@ -30,34 +36,74 @@ pub(super) fn drop_in(name: &str) -> String {
     format!("99-{name}.conf")
 }
 
-/// Decides what the drop-in becomes. `files` are all that podman reads, in its order.
-pub(super) fn plan(drop_in: &File, files: &[File], name: &str, runtime: Option<&Runtime>) -> Result<Plan> {
+/// Decides what the drop-in becomes. `files` are all that podman reads, in its order. gpu-runc can do without cgroups what crun can, if
+/// it is there (`has_crun`).
+pub(super) fn plan(
+    drop_in: &File,
+    files: &[File],
+    has_crun: bool,
+    name: &str,
+    runtime: Option<&Runtime>,
+) -> Result<Plan> {
     let Some(runtime) = runtime else { return Ok(Plan::of([own(drop_in, None)?])) };
-    let mut supported: Vec<String> = SUPPORT_JSON.map(str::to_owned).to_vec();
-    let mut was_default = false;
+    let [mut json, mut no_cgroups] =
+        [SUPPORT_JSON, SUPPORT_NO_CGROUPS].map(|(_, known)| known.iter().map(|name| (*name).to_owned()).collect());
+    let (mut was_default, mut theirs) = (false, None);
     for file in files {
         let document = Document::parse(&file.path, file.text())?;
+        let default = document.string(&["engine", "runtime"]);
         if file.path == drop_in.path {
-            was_default = document.string(&["engine", "runtime"]) == Some(name);
-        } else if let Some(list) = document.get(&LIST).and_then(|list| list.get_ref().as_array()) {
-            // Beside names there may be `{append = true}`.
-            supported = list.iter().filter_map(|item| item.get_ref().as_str()).map(str::to_owned).collect();
+            was_default = default == Some(name);
+            continue;
         }
+        theirs = default.map(str::to_owned).or(theirs);
+        take(&document, SUPPORT_JSON.0, &mut json);
+        take(&document, SUPPORT_NO_CGROUPS.0, &mut no_cgroups);
     }
-    if !supported.iter().any(|known| known == name) {
-        supported.push(name.to_owned());
-    }
-    let supported: Vec<String> = supported.iter().map(|known| quoted(known)).collect();
+    let joins = has_crun && no_cgroups.iter().any(|known| known == USUAL);
+    let list = |key: &str, mut names: Vec<String>| {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+        let names: Vec<String> = names.iter().map(|known| quoted(known)).collect();
+        format!("{key} = {}\n", array(&names).replace(',', ", "))
+    };
     let default = match runtime.is_default || was_default {
         true => format!("runtime = \"{name}\"\n"),
         false => String::new(),
     };
+    let no_cgroups = if joins { list(SUPPORT_NO_CGROUPS.0, no_cgroups) } else { String::new() };
     let text = format!(
-        "{OURS}[engine]\n{default}runtime_supports_json = {}\n\n[engine.runtimes]\n{name} = {}\n",
-        array(&supported).replace(',', ", "),
+        "{OURS}[engine]\n{default}{}{no_cgroups}\n[engine.runtimes]\n{name} = {}\n",
+        list(SUPPORT_JSON.0, json),
         array(&[quoted(&runtime.path)])
     );
-    Ok(Plan::of([own(drop_in, Some(text))?]))
+    let other = theirs.filter(|theirs| theirs != USUAL && theirs != name && !theirs.ends_with("/crun"));
+    let note = other.map(|theirs| {
+        format!(
+            "podman's own default runtime is {}, and gpu-runc runs crun for podman; to change that, list yours as \"runtimes\" in \
+             /etc/gpu-runc/config.toml",
+            Escaped::quoted(&theirs)
+        )
+    });
+    Ok(Plan::of([own(drop_in, Some(text))?]).with(note))
+}
+
+/// Makes `names` what podman has after it has read the list `key` of `document`, which adds to what was before if it says so.
+fn take(document: &Document<'_>, key: &str, names: &mut Vec<String>) {
+    let Some(list) = document.get(&["engine", key]).and_then(|list| list.get_ref().as_array()) else { return };
+    let adds = |item: &Spanned<DeValue<'_>>| {
+        let append = item.get_ref().as_table().and_then(|table| table.get("append")?.get_ref().as_bool());
+        append == Some(true)
+    };
+    if !list.iter().any(adds) {
+        names.clear();
+    }
+    for name in list.iter().filter_map(|item| item.get_ref().as_str()) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -74,19 +120,59 @@ mod tests {
             takes_annotations: false,
         };
         let planned = |files: &[File]| {
-            let plan = plan(&drop_in, files, "gpu-runc", Some(&runtime)).unwrap();
-            plan.changes[0].after.clone().unwrap()
+            let plan = plan(&drop_in, files, false, "gpu-runc", Some(&runtime)).unwrap();
+            (plan.changes[0].after.clone().unwrap(), plan.notes)
         };
         let tail = "\n\n[engine.runtimes]\ngpu-runc = [\"/usr/bin/gpu-runc\"]\n";
         assert_eq!(
-            planned(&[]),
+            planned(&[]).0,
             format!(
                 "{OURS}[engine]\nruntime_supports_json = [\"crun\", \"runc\", \"kata\", \"runsc\", \"youki\", \"krun\", \"gpu-runc\"]{tail}"
             )
         );
-        let text = Some("[engine]\nruntime_supports_json = ['runc', 'mine', {append = true}]\n".to_owned());
-        let after = planned(&[File { path: "/etc/containers/containers.conf".into(), text }]);
+        let conf = |text: &str| File { path: "/etc/containers/containers.conf".into(), text: Some(text.to_owned()) };
+        let after = planned(&[conf("[engine]\nruntime_supports_json = ['runc', 'mine']\n")]).0;
         assert_eq!(after, format!("{OURS}[engine]\nruntime_supports_json = [\"runc\", \"mine\", \"gpu-runc\"]{tail}"));
+        let after = planned(&[conf("[engine]\nruntime_supports_json = ['runc', 'mine', {append = true}]\n")]).0;
+        assert!(
+            after.contains("[\"crun\", \"runc\", \"kata\", \"runsc\", \"youki\", \"krun\", \"mine\", \"gpu-runc\"]"),
+            "{after}"
+        );
+        for (runtime, is_noted) in
+            [("crun", false), ("/usr/bin/crun", false), ("gpu-runc", false), ("runc", true), ("kata", true)]
+        {
+            let notes = planned(&[conf(&format!("[engine]\nruntime = {runtime:?}\n"))]).1;
+            assert_eq!(!notes.is_empty(), is_noted, "{runtime}: {notes:?}");
+        }
+    }
+
+    #[test]
+    fn what_crun_can_do_without_cgroups_gpu_runc_can_where_crun_is() {
+        let drop_in = File { path: "/etc/containers/containers.conf.d/99-gpu-runc.conf".into(), text: None };
+        let runtime = Runtime {
+            name: "gpu-runc".into(),
+            path: "/usr/bin/gpu-runc".into(),
+            is_default: false,
+            takes_annotations: false,
+        };
+        for (text, has_crun, expected) in [
+            ("", true, "runtime_supports_nocgroups = [\"crun\", \"krun\", \"gpu-runc\"]\n"),
+            ("", false, ""),
+            ("[engine]\nruntime_supports_nocgroups = ['krun']\n", true, ""),
+            (
+                "[engine]\nruntime_supports_nocgroups = ['crun', 'x']\nruntime_supports_kvm = ['kata']\n",
+                true,
+                "runtime_supports_nocgroups = [\"crun\", \"x\", \"gpu-runc\"]\n",
+            ),
+        ] {
+            let file = File { path: "/etc/containers/containers.conf".into(), text: Some(text.to_owned()) };
+            let plan = plan(&drop_in, &[file], has_crun, "gpu-runc", Some(&runtime)).unwrap();
+            let after = plan.changes[0].after.clone().unwrap();
+            let found: String =
+                after.lines().filter(|line| line.contains("nocgroups")).map(|line| format!("{line}\n")).collect();
+            assert_eq!(found, expected, "{text}");
+            assert!(!after.contains("kvm"), "{after}");
+        }
     }
 
     #[test]
@@ -100,11 +186,12 @@ mod tests {
             takes_annotations: false,
         };
         let ours = file(&format!("{OURS}[engine]\nruntime = \"gpu-runc\"\n"));
-        let again = plan(&ours, std::slice::from_ref(&ours), "gpu-runc", Some(&runtime)).unwrap();
+        let again = plan(&ours, std::slice::from_ref(&ours), true, "gpu-runc", Some(&runtime)).unwrap();
         assert!(again.changes[0].after.clone().unwrap().contains("[engine]\nruntime = \"gpu-runc\"\n"));
         let theirs = file("[engine]\n");
         for runtime in [Some(&runtime), None] {
-            let refused = plan(&theirs, std::slice::from_ref(&theirs), "gpu-runc", runtime).unwrap_err().to_string();
+            let refused =
+                plan(&theirs, std::slice::from_ref(&theirs), true, "gpu-runc", runtime).unwrap_err().to_string();
             assert!(refused.contains("somebody else wrote this file"), "{refused}");
         }
     }

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::document::Document;
+use super::scope::Scope;
 use super::{Engine, detect, place};
 use crate::error::{Error, Escaped, Result};
 use crate::oci::json::{Object, string};
@@ -22,14 +23,15 @@ use crate::oci::json::{Object, string};
 /// Where CRI-O listens.
 pub const CRIO_SOCKET: &str = "/run/crio/crio.sock";
 
-/// The arguments of systemctl that apply a change which registers the runtime, or takes it out if `is_gone`; `None` if the
-/// engine reads its files each time.
-pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
+/// The arguments of systemctl that apply a change which registers the runtime. `anew`: the engine must be started again, because it takes
+/// a runtime out, or looks for programs, only then. `None` if the engine reads its files each time.
+pub fn systemctl(engine: Engine, scope: Scope, anew: bool) -> Option<Vec<&'static str>> {
     let arguments: &[&str] = match engine {
         // SIGHUP ends containerd; it has no way to reload.
         Engine::Containerd => &["restart", "containerd"],
-        // What is no longer in its file, Docker keeps at a reload (moby, daemon/reload_unix).
-        Engine::Docker if is_gone => &["restart", "docker"],
+        // What is no longer in its file, Docker keeps at a reload (moby, daemon/reload_unix). The main process of a rootless one is
+        // rootlesskit, which hands no signal on.
+        Engine::Docker if anew || scope == Scope::User => &["restart", "docker"],
         Engine::Docker => &["reload", "docker"],
         // A reload changes what it says of itself, and pods go on to get the runtimes that it started with (1.36.3: the server
         // reloads a copy of what its runtimes are looked up in).
@@ -39,13 +41,13 @@ pub fn systemctl(engine: Engine, is_gone: bool) -> Option<Vec<&'static str>> {
         Engine::K3s => &["try-restart", "k3s", "k3s-agent"],
         Engine::Rke2 => &["try-restart", "rke2-server", "rke2-agent"],
     };
-    let user = (!nix::unistd::geteuid().is_root()).then_some("--user");
+    let user = (scope == Scope::User).then_some("--user");
     Some(user.into_iter().chain(arguments.iter().copied()).collect())
 }
 
 /// Asks systemd to restart the engine, or to reload it where that is enough. `env` is for systemctl, beside this process's.
-pub fn by_systemd(engine: Engine, is_gone: bool, env: &[(&str, &str)]) -> Result<()> {
-    let Some(arguments) = systemctl(engine, is_gone) else { return Ok(()) };
+pub fn by_systemd(engine: Engine, scope: Scope, anew: bool, env: &[(&str, &str)]) -> Result<()> {
+    let Some(arguments) = systemctl(engine, scope, anew) else { return Ok(()) };
     let arguments = without_absent(arguments, env);
     let doing = format!("systemctl {}", arguments.join(" "));
     let status = Command::new("systemctl").args(&arguments).envs(env.iter().copied()).status();
@@ -74,9 +76,9 @@ fn without_absent(arguments: Vec<&'static str>, env: &[(&str, &str)]) -> Vec<&'s
 
 /// Refuses an engine that runs and ignores SIGHUP, as each program does that was started with the signal ignored (by nohup, or by
 /// some scripts): it would never answer. Called before anything is changed.
-pub fn check_signal(engine: Engine, config: &Path) -> Result<()> {
+pub fn check_signal(engine: Engine, scope: Scope, config: &Path) -> Result<()> {
     let pid = match engine {
-        Engine::Docker => pid_file(config).and_then(|file| written(&file, "dockerd")),
+        Engine::Docker => dockerd(scope, config),
         Engine::Containerd => containerd(config),
         Engine::Podman | Engine::Crio | Engine::K3s | Engine::Rke2 => return Ok(()),
     };
@@ -99,16 +101,21 @@ fn ignores_hangup(status: &str) -> bool {
     mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 != 0)
 }
 
-/// Sends SIGHUP to the engine that `config` is the file of. Docker reloads; containerd ends and its unit starts it anew: its end is
-/// waited for, for at most `patience`. Others have no signal that does it.
-pub fn by_signal(engine: Engine, config: &Path, is_gone: bool, patience: Duration) -> Result<()> {
+/// Sends SIGHUP to the engine that `config` is the file of. Docker reloads; containerd ends, for which this waits at most `patience`,
+/// and its unit starts it again. Others have no signal that does it, and Docker none where it has to be started `anew`.
+pub fn by_signal(engine: Engine, scope: Scope, config: &Path, anew: bool, patience: Duration) -> Result<()> {
     let pid = match engine {
         Engine::Podman => return Ok(()),
-        Engine::Docker if is_gone => {
-            let message = "Docker forgets a runtime only when it is restarted, the files are written";
-            return Err(Error::Usage(format!("{message}; use systemctl restart docker")));
+        Engine::Docker if anew => {
+            let message = "Docker forgets a runtime only when it is restarted, and looks for the programs of --gpus only then; the files are written";
+            let arguments = systemctl(engine, scope, anew).unwrap_or_default().join(" ");
+            return Err(Error::Usage(format!("{message}; use {}systemctl {arguments}", scope.sudo())));
         }
-        Engine::Docker => written(&pid_file(config)?, "dockerd")?,
+        Engine::Docker => dockerd(scope, config)?,
+        Engine::Containerd if scope == Scope::User => {
+            let message = "a rootless containerd listens where only its own processes see it, the files are written";
+            return Err(Error::Usage(format!("{message}; use --restart systemd")));
+        }
         Engine::Containerd => containerd(config)?,
         Engine::Crio | Engine::K3s | Engine::Rke2 => {
             let message = "has no signal for it, the files are written; use --restart systemd";
@@ -138,11 +145,20 @@ fn is_alive(pid: Pid) -> bool {
     status.is_ok_and(|status| !status.lines().any(|line| line.starts_with("State:") && line.contains('Z')))
 }
 
+/// The dockerd of this scope, whose file is at `config`. [`Error::Io`] if none runs.
+pub fn dockerd(scope: Scope, config: &Path) -> Result<Pid> {
+    written(&pid_file(scope, config)?, "dockerd")
+}
+
 /// Where dockerd writes its process id.
-fn pid_file(config: &Path) -> Result<PathBuf> {
+fn pid_file(scope: Scope, config: &Path) -> Result<PathBuf> {
     let file = place::read(config)?;
     let said = Object::parse(file.text()).ok().and_then(|object| object.get("pidfile")).and_then(string);
-    Ok(said.map_or_else(|| "/var/run/docker.pid".into(), |path| PathBuf::from(path.into_owned())))
+    let usual = match scope {
+        Scope::System => PathBuf::from("/var/run/docker.pid"),
+        Scope::User => super::scope::runtime_dir().unwrap_or_default().join("docker.pid"),
+    };
+    Ok(said.map_or(usual, |path| PathBuf::from(path.into_owned())))
 }
 
 /// The containerd that listens where its file at `config` says. [`Error::Io`] if nobody does.

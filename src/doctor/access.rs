@@ -47,8 +47,17 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         return Ok(vec![Finding::skip("root may open all", WHY, FIRST)]);
     }
     let nodes = nodes::present(subject)?;
+    if nodes.is_empty() && subject.devices.is_empty() {
+        return Ok(vec![Finding::idle("this host has no device whose nodes a container could open", WHY)]);
+    }
+    let unmade: Vec<String> = nodes::unmade(subject)?;
+    if !unmade.is_empty() {
+        const NOBODY: &str = "a rootless container gets the nodes that the host has; nobody can make one without root";
+        let fix = "sudo gpu-ctk system create-device-nodes";
+        return Ok(vec![Finding::warn(format!("the host has no {}", first_of(&unmade)), NOBODY, fix)]);
+    }
     if nodes.is_empty() {
-        return Ok(vec![Finding::idle("there is no device node to look at", WHY)]);
+        return Ok(vec![Finding::idle("no driver of this host's devices has made a device node yet", WHY)]);
     }
     let closed: Vec<&Present> = nodes.iter().filter(|node| !may_open(node, subject.environment)).collect();
     let Some(first) = closed.first() else {
@@ -66,9 +75,11 @@ pub(super) fn look(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         format!("{} is not for user {}", first_of(&paths), Escaped::name(&user)),
         WHY,
         format!(
-            "usermod -aG {} {}, log in again, and start with --group-add keep-groups",
+            "sudo usermod -aG {} {}, log in again, and start with --group-add keep-groups (podman, by crun), or add a udev rule such as \
+             KERNEL==\"{}\", MODE=\"0666\"",
             Escaped::name(&group),
-            Escaped::name(&user)
+            Escaped::name(&user),
+            first.path.rsplit('/').next().unwrap_or_default()
         ),
     )])
 }

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use crate::config::Config;
+use crate::configure::{Engine, scope};
 use crate::host::Host;
 use crate::runtime::{exec, low_level};
 
@@ -27,6 +28,12 @@ pub struct Environment {
     pub config_fault: Option<String>,
     /// The low-level runtime that gpu-runc would become, or why there is none.
     pub runtime: std::result::Result<PathBuf, String>,
+    /// The one that it would become for podman.
+    pub podmans_runtime: std::result::Result<PathBuf, String>,
+    /// The user's folder of configuration files.
+    pub config_home: Option<PathBuf>,
+    /// The engines that this user has without root.
+    pub own_engines: Vec<Engine>,
 }
 
 impl Environment {
@@ -44,6 +51,12 @@ impl Environment {
             config: Config::path(),
             config_fault,
             runtime: low_level::first(&config.runtimes).map_err(|error| error.to_string()),
+            podmans_runtime: low_level::for_podman(&config.runtimes).map_err(|error| error.to_string()),
+            config_home: scope::config_home(),
+            own_engines: [Engine::Docker, Engine::Podman, Engine::Containerd]
+                .into_iter()
+                .filter(|engine| scope::has_own(*engine))
+                .collect(),
         }
     }
 
@@ -58,6 +71,9 @@ impl Environment {
             config: PathBuf::new(),
             config_fault: None,
             runtime: Err(String::new()),
+            podmans_runtime: Err(String::new()),
+            config_home: None,
+            own_engines: Vec::new(),
         }
     }
 

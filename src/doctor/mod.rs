@@ -9,6 +9,7 @@ mod cdi;
 mod drivers;
 mod engines;
 pub mod environment;
+mod gpus;
 mod kernel;
 mod links;
 mod nodes;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use crate::cdi::Spec;
 use crate::config::Config;
+use crate::configure::Scope;
 use crate::error::{Error, Result};
 use crate::generate::{self, By, Item, Machine};
 use crate::host::Host;
@@ -84,6 +86,22 @@ pub struct Subject<'a> {
     pub devices: &'a [Devices],
     /// Asks a program that was found: what it prints, or why it does not.
     pub ask: Ask<'a>,
+    /// Asks the Docker daemon of a scope.
+    pub docker: AskDocker<'a>,
+}
+
+/// What the Docker daemon of a scope says of itself. `None` where it does not answer, or the machine is not this one.
+pub type AskDocker<'a> = &'a dyn Fn(Scope) -> Option<Docker>;
+
+/// What is known of a Docker daemon that runs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Docker {
+    /// Its answer to `GET /info`.
+    pub info: serde_json::Value,
+    /// The directories in which it looks for programs; `None` where they are kept from this user.
+    pub path: Option<Vec<PathBuf>>,
+    /// Whether a name that it looks for was put there after it was started.
+    pub has_newer_names: bool,
 }
 
 /// Starts a program, with these arguments.
@@ -121,6 +139,7 @@ pub static CHECKS: &[Check] = &[
     Check { id: "cdi-dir", title: "CDI directory", look: cdi::directories },
     Check { id: "cdi-file", title: "CDI file", look: cdi::files },
     Check { id: "engine", title: "engine", look: engines::look },
+    Check { id: "gpus", title: "--gpus", look: gpus::look },
     Check { id: "user-namespaces", title: "user namespaces", look: access::namespaces },
     Check { id: "node-access", title: "rootless access", look: access::look },
     Check { id: "selinux", title: "SELinux", look: security::selinux },

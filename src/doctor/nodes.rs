@@ -81,6 +81,20 @@ pub(super) fn present(subject: &Subject<'_>) -> Result<Vec<Present>> {
     Ok(found)
 }
 
+/// The device nodes that a driver would make and has not.
+pub(super) fn unmade(subject: &Subject<'_>) -> Result<Vec<String>> {
+    let mut unmade = Vec::new();
+    for devices in subject.devices {
+        let Ok(spec) = &devices.spec else { continue };
+        for (path, node) in described(spec.as_ref()) {
+            if stat(path, subject.host)?.is_none() && !is_optional(node, devices.vendor, subject.host) {
+                unmade.push(path.to_owned());
+            }
+        }
+    }
+    Ok(unmade)
+}
+
 /// The character device at `path`.
 fn stat(path: &str, host: &Host) -> Result<Option<FileStat>> {
     let stat = host.lstat(Path::new(path)).map_err(|cause| Error::io("look at", Path::new(path), cause))?;
@@ -121,8 +135,8 @@ fn sorted<'a>(nodes: impl Iterator<Item = &'a DeviceNode>, host: &Host) -> Resul
 }
 
 fn judged(devices: &Devices, sorted: &Sorted) -> Finding {
-    const BY_GPU_RUNC: &str = "gpu-runc makes nodes whose numbers it knows in containers; other programs, and engines that read \
-                               CDI files, need the nodes themselves";
+    const BY_GPU_RUNC: &str = "gpu-runc makes device nodes whose major:minor it knows in containers of root; containers in a user \
+                               namespace, other programs, and engines that read CDI specs need those of the host";
     let (name, make) = (devices.vendor.name, devices.vendor.upkeep.make_nodes);
     let make = if make.is_empty() { "udevadm trigger && udevadm settle" } else { make };
     let right: usize = sorted.right.values().sum();

@@ -52,13 +52,26 @@ pub(super) fn low_level(subject: &Subject<'_>) -> Result<Vec<Finding>> {
         let what = format!("{} is gpu-runc itself", Escaped::path(path));
         return Ok(vec![Finding::fail(what, WHY, "name runc or crun as \"runtimes\" in the configuration")]);
     }
+    let has_systemd = subject.has_systemd()?;
     // Found as gpu-runc itself finds it, and so not below another root.
-    let said = (subject.ask)(path, &["--version"]);
-    let is_runc = path.file_name().is_some_and(|name| name == "runc");
-    let flaws = said.as_deref().map(runc::vulnerabilities).unwrap_or_default();
-    let flaws = flaws.into_iter().filter(|_| is_runc).map(|(what, why, fix)| Finding::warn(what, why, fix));
-    let mut findings: Vec<_> = flaws.collect();
-    findings.insert(0, judged(path, said.map(|text| versions::parse(&text)), subject.has_systemd()?, WHY));
+    let of = |path: &Path| {
+        let said = (subject.ask)(path, &["--version"]);
+        let is_runc = path.file_name().is_some_and(|name| name == "runc");
+        let flaws = said.as_deref().map(runc::vulnerabilities).unwrap_or_default().into_iter().filter(|_| is_runc);
+        let flaws: Vec<_> = flaws.map(|(what, why, fix)| Finding::warn(what, why, fix)).collect();
+        (judged(path, said.map(|text| versions::parse(&text)), has_systemd, WHY), flaws)
+    };
+    let (first, mut flaws) = of(path);
+    let mut findings = vec![first];
+    if let Ok(podmans) = subject.environment.podmans_runtime.as_ref()
+        && podmans != path
+        && subject.program("podman")?.is_some()
+    {
+        let (finding, of_podmans) = of(podmans);
+        findings.push(Finding { what: format!("{}, for podman", finding.what), ..finding });
+        flaws.extend(of_podmans);
+    }
+    findings.append(&mut flaws);
     Ok(findings)
 }
 

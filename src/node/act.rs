@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::layout::FEATURES;
 use super::steps::Step;
 use super::{How, Node, cri, disk, engine, usage};
-use crate::configure::{Engine, ask, detect, place, restart};
+use crate::configure::{Engine, Scope, ask, detect, place, restart};
 use crate::error::{Error, Result};
 use crate::program;
 
@@ -31,7 +31,7 @@ pub(super) fn take(step: &Step<'_>, node: &Node) -> Result<()> {
         Step::Change(change) => place::forget_tries(&change.path).and_then(|()| place::apply(change)),
         Step::Check => check(node),
         Step::Restart { is_gone } => match node.restart {
-            How::Systemd => restart::by_systemd(node.engine, *is_gone, node.env),
+            How::Systemd => restart::by_systemd(node.engine, Scope::System, *is_gone, node.env),
             How::Signal => signal(node, *is_gone),
             How::Never => Ok(()),
         },
@@ -58,7 +58,7 @@ fn check(node: &Node) -> Result<()> {
 /// SIGHUP ends containerd, but not at once: until then it answers as if nothing had been said.
 fn signal(node: &Node, is_gone: bool) -> Result<()> {
     if node.engine != Engine::Containerd {
-        return restart::by_signal(node.engine, &node.config, is_gone, node.patience);
+        return restart::by_signal(node.engine, Scope::System, &node.config, is_gone, node.patience);
     }
     let pid = match restart::containerd(&node.config) {
         Ok(pid) => pid,
@@ -66,7 +66,7 @@ fn signal(node: &Node, is_gone: bool) -> Result<()> {
         Err(Error::Io { .. }) => return Ok(()),
         Err(error) => return Err(error),
     };
-    restart::by_signal(node.engine, &node.config, is_gone, node.patience)?;
+    restart::by_signal(node.engine, Scope::System, &node.config, is_gone, node.patience)?;
     until(node.patience, || match restart::containerd(&node.config) {
         Ok(now) if now == pid => {
             Err(Error::Usage("containerd was sent SIGHUP and did not end; restart it as it was started".to_owned()))

@@ -209,7 +209,7 @@ fn recover(node: &Node, tell: &mut dyn FnMut(&str)) -> Result<()> {
 
 fn run(node: &Node, steps: &[Step<'_>], tell: &mut dyn FnMut(&str)) -> Result<()> {
     if node.restart == How::Signal && steps.iter().any(|step| matches!(step, Step::Restart { .. })) {
-        configure::restart::check_signal(node.engine, &node.config)?;
+        configure::restart::check_signal(node.engine, configure::Scope::System, &node.config)?;
     }
     let mut was_restarted = false;
     for step in steps {

@@ -207,7 +207,7 @@ mod tests {
 
     fn change(after: &str) -> Plan {
         let change = Change { path: "/e".into(), before: None, after: Some(after.to_owned()) };
-        Plan { changes: vec![change], notes: Vec::new() }
+        Plan { changes: vec![change], ..Plan::default() }
     }
 
     fn listed(steps: &[Step<'_>]) -> Vec<String> {

@@ -16,7 +16,7 @@ use super::Source;
 const MOST: usize = 64;
 
 /// What an image asks of one vendor's driver.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Requirements {
     /// Whose driver it is about.
     pub vendor: &'static Vendor,

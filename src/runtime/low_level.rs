@@ -54,7 +54,7 @@ pub fn for_podman(configured: &[String]) -> Result<PathBuf> {
 /// The runtime for the container of `view`, which `argv` creates and for which `first` was found. A container that gets another than
 /// the first must be found again by its state directory, so a call that names one with `--root` gets the first.
 pub(super) fn fitting(configured: &[String], first: &Path, argv: &[OsString], view: &View<'_>) -> Fitting {
-    let keeps_groups = view.annotation(KEEP_GROUPS).is_some();
+    let keeps_groups = keeps_groups(view);
     let is_podmans = configured.is_empty() && view.annotation(MANAGER.0) == Some(MANAGER.1);
     if !(keeps_groups || is_podmans) {
         return Fitting::default();
@@ -71,6 +71,11 @@ pub(super) fn fitting(configured: &[String], first: &Path, argv: &[OsString], vi
             .to_owned()
     });
     Fitting { keeps_groups: keeps_groups && found.is_some(), runtime: found, note }
+}
+
+/// Whether the container of `view` is to keep the groups of the user who starts it.
+pub fn keeps_groups(view: &View<'_>) -> bool {
+    view.annotation(KEEP_GROUPS).is_some_and(|value| value != "0")
 }
 
 /// The runtime that has the container which `argv` names, if that is not `first`.

@@ -9,6 +9,7 @@ const PCI: u16 = 0x1002;
 pub(super) static AMD: Vendor = Vendor {
     name: "amd",
     kinds: &["amd.com/gpu", "k8s.gpu.amd.com/gpu"],
+    docker: &["amd-container-runtime"],
     visible: &[Variable::ids("AMD_VISIBLE_DEVICES")],
     swarm: Swarm { words: &["AMD"], ids: &["0x", "0X"] },
     canonical: kfd::unique_id,

@@ -55,6 +55,8 @@ pub struct Vendor {
     pub device_mounts: Option<&'static str>,
     /// The hooks that engines left for its old toolkit.
     pub legacy: Option<LegacyHooks>,
+    /// The programs on dockerd's PATH by which Docker knows that `--gpus` can be for this vendor.
+    pub docker: &'static [&'static str],
     /// The one spelling of an id that people spell in several ways. What is no such id comes back as written.
     pub canonical: fn(&str) -> Cow<'_, str>,
     /// How a container says which of the driver's files it needs. `None`: it gets all.
@@ -197,6 +199,7 @@ const PLAIN: Vendor = Vendor {
     swarm: Swarm { words: &[], ids: &[] },
     device_mounts: None,
     legacy: None,
+    docker: &[],
     canonical: |id| Cow::Borrowed(id),
     classes: None,
     requirements: None,

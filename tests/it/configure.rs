@@ -31,6 +31,11 @@ fn configure_at(place: &Place, scratch: &Scratch, args: &[&str]) -> Output {
     command.args(["runtime", "configure"]).args(args).output().unwrap()
 }
 
+/// Whose engines these tests configure.
+fn scope() -> &'static str {
+    if nix::unistd::geteuid().is_root() { "system" } else { "user" }
+}
+
 fn said(output: &Output) -> (Option<i32>, String, String) {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
     (output.status.code(), text(&output.stdout), text(&output.stderr))
@@ -53,16 +58,19 @@ fn a_second_run_writes_nothing_and_restarts_nothing() {
     assert_eq!(scratch.read("daemon.json"), before, "a dry run writes nothing");
 
     let (code, out, _) = said(&configure(&scratch, &restarting));
-    assert_eq!((code, out), (Some(0), format!("wrote {path}\n")));
+    assert_eq!((code, out), (Some(0), format!("wrote {path} ({})\n", scope())));
     let (inode, text) = (fs::metadata(&file).unwrap().ino(), scratch.read("daemon.json"));
     let (code, out, _) = said(&configure(&scratch, &restarting));
-    assert_eq!((code, out.as_str()), (Some(0), "docker: nothing to change\n"));
+    assert_eq!((code, out.as_str()), (Some(0), &*format!("docker ({}): nothing to change\n", scope())));
     assert_eq!((fs::metadata(&file).unwrap().ino(), scratch.read("daemon.json")), (inode, text));
     let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
-    assert_eq!(scratch.read("systemctl.log"), format!("{user}reload docker\n"));
+    assert_eq!(
+        scratch.read("systemctl.log"),
+        if user.is_empty() { "reload docker\n" } else { "--user restart docker\n" }
+    );
 
     let (_, out, _) = said(&configure(&scratch, &["--engine", "docker", "--config", "daemon.json", "--unconfigure"]));
-    assert_eq!(out, format!("wrote {path}\nto apply: systemctl {user}restart docker\n"));
+    assert_eq!(out, format!("wrote {path} ({0})\nto apply ({0}): systemctl {user}restart docker\n", scope()));
     assert_eq!(scratch.read("daemon.json"), before);
 
     scratch.program("bin/systemctl", "#!/bin/sh\nexit 5\n");
@@ -153,8 +161,7 @@ fn what_cannot_be_done_by_a_signal_is_told_with_what_does_it() {
         );
         let unconfigured = ["--engine", engine, "--config", "file", "--unconfigure"];
         let (_, out, _) = said(&configure(&scratch, &unconfigured));
-        let user = if nix::unistd::geteuid().is_root() { "" } else { "--user " };
-        assert!(out.ends_with(&format!("to apply: systemctl {user}{command}\n")), "{out}");
+        assert!(out.ends_with(&format!("to apply (system): systemctl {command}\n")), "{out}");
     }
 }
 
@@ -172,7 +179,7 @@ fn every_engines_files_come_and_go() {
         scratch.program("bin/containerd", "#!/bin/sh\nexit 1\n");
         let (code, out, err) = said(&configure(&scratch, &["--engine", engine, "--config", config]));
         assert_eq!((code, err.as_str()), (Some(0), ""), "{engine}");
-        assert!(out.starts_with(&format!("wrote {}\n", scratch.path(made).display())), "{engine}: {out}");
+        assert!(out.starts_with(&format!("wrote {} (", scratch.path(made).display())), "{engine}: {out}");
         assert!(scratch.read(made).contains(GPU_RUNC), "the gpu-runc beside gpu-ctk: {}", scratch.read(made));
         let (code, out, _) = said(&configure(&scratch, &["--engine", engine, "--config", config, "--unconfigure"]));
         assert!(code == Some(0) && out.starts_with("removed "), "{engine}: {out}");
@@ -267,7 +274,7 @@ fn a_user_with_the_environment_of_root_is_told_what_to_do() {
     };
     let (code, _, err) = said(&output);
     let advice = ": access denied; the engine of this user is meant, whose files are below HOME or XDG_CONFIG_HOME: set it to this \
-                  user's, or run this as root for the engine of the machine\n";
+                  user's, or run sudo gpu-ctk runtime configure --engine docker for the engine of the system\n";
     assert!(code == Some(1) && err.ends_with(advice), "{err}");
 }
 

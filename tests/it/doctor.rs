@@ -147,7 +147,7 @@ fn a_healthy_machine_passes_everything() {
         ("persistence", "its daemon runs"),
         ("toolkit", "/usr/bin/nvidia-ctk, version 1.18.0"),
         ("cdi-file", "nvidia.com/gpu with 25 devices"),
-        ("engine", "docker 29.0.1, cgroups by systemd: gpu-runc is registered as \"gpu-runc\""),
+        ("engine", "docker 29.0.1 (system), cgroups by systemd: gpu-runc is registered as \"gpu-runc\""),
     ] {
         let (level, is, _) = report.one(id);
         assert!(level == "PASS" && is.contains(what), "{id}: {is}");

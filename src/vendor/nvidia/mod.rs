@@ -32,6 +32,7 @@ pub(super) static NVIDIA: Vendor = Vendor {
         programs: &["nvidia-container-runtime-hook", "nvidia-container-toolkit"],
         cli: "nvidia-container-cli",
     }),
+    docker: &["nvidia-cdi-hook", "nvidia-container-runtime-hook"],
     canonical: address_in_short,
     classes: Some(&Classes {
         variable: "NVIDIA_DRIVER_CAPABILITIES",

@@ -124,7 +124,7 @@ fn podman_starts_containers_through_the_runtime() {
     let Some(session) = session("configure::podman", &Place::default(), &needs) else { return };
     let configure = format!("{CTK} runtime configure --engine podman --set-as-default");
     let said = shell(&session, &configure);
-    assert!(said.ends_with("wrote /etc/containers/containers.conf.d/99-gpu-runc.conf\n"), "{said}");
+    assert!(said.ends_with("wrote /etc/containers/containers.conf.d/99-gpu-runc.conf (system)\n"), "{said}");
     let at = |name: &str| session.scratch.text(name);
     let podman = format!(
         "podman --root {} --runroot {} --tmpdir {} --cgroup-manager cgroupfs --events-backend file",

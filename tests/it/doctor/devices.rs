@@ -122,7 +122,7 @@ fn a_user_is_told_which_nodes_are_not_for_her() {
     let report = Report::of(command.uid(1234).gid(1234));
     let (level, what, fix) = report.one("node-access");
     assert!(level == "WARN" && what.contains(" is not for user ann"), "{what}");
-    assert!(fix.starts_with("usermod -aG ") && fix.contains(" ann, log in again"), "{fix}");
+    assert!(fix.starts_with("sudo usermod -aG ") && fix.contains(" ann, log in again"), "{fix}");
     let (level, what, _) = report.one("user-namespaces");
     assert_eq!((level, what), ("WARN", "/etc/subgid has no range for ann"));
     assert_eq!(examine(host.path()).one("node-access").0, "SKIP", "root may open all");

@@ -196,13 +196,15 @@ fn the_engines_of_this_very_machine_are_found_with_their_versions() {
     }
     match scratch::program_on_path("runc") {
         Some(_) => {
-            // Others tell of vulnerabilities that this machine's may have.
             let found = report.of_check("low-level-runtime");
             assert!(
                 found.first().is_some_and(|(_, what, _)| what.contains("/runc, version ")),
                 "{:?}",
                 report.findings
             );
+            // podman's containers get crun where it is installed. Others report vulnerabilities that this machine's may have.
+            let podmans = found.iter().filter(|(_, what, _)| what.contains("/crun"));
+            assert!(podmans.clone().all(|(_, what, _)| what.ends_with(", for podman")), "{found:?}");
         }
         None => scratch::skip(test, "there is no runc"),
     }

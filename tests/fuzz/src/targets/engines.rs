@@ -47,7 +47,7 @@ pub(super) fn drop_ins(data: &[u8]) {
     for after in holds(|found| Found::Crio(file(found, drop_in), files(found)), &[(main, text)]) {
         all_parse(&after);
     }
-    for after in holds(|found| Found::Podman(file(found, drop_in), files(found)), &[(main, text)]) {
+    for after in holds(|found| Found::Podman(file(found, drop_in), files(found), true), &[(main, text)]) {
         all_parse(&after);
     }
     let rendered = "/k3s/config.toml";
