@@ -657,7 +657,7 @@ _gpu__ctk() {
             return 0
             ;;
         gpu__ctk__subcmd__explain)
-            opts="-h -V --bundle --env --annotation --json --help --version"
+            opts="-h -V --bundle --env --annotation --error --system --user --json --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -672,6 +672,10 @@ _gpu__ctk() {
                     return 0
                     ;;
                 --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --error)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1275,7 +1279,7 @@ _gpu__ctk() {
             return 0
             ;;
         gpu__ctk__subcmd__runtime__subcmd__configure)
-            opts="-h -V --engine --config --runtime-name --runtime-path --set-as-default --pod-annotations --unconfigure --dry-run --restart --help --version"
+            opts="-h -V --engine --config --runtime-name --runtime-path --set-as-default --pod-annotations --gpus --gpus-only --names-dir --refresh --system --user --unconfigure --dry-run --restart --help --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1294,6 +1298,10 @@ _gpu__ctk() {
                     return 0
                     ;;
                 --runtime-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --names-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -97,11 +97,17 @@ rke2\t''"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l config -d 'The engine\'s main file, in place of the usual one; drop-ins are looked for beside it' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l runtime-name -d 'What the engine calls the runtime' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l runtime-path -d 'The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin. It has to be there, but for a --config that is not this machine\'s' -r -F
-complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l restart -d 'How the engine is made to read its files again, if any changed' -r -f -a "none\t'Not; the command that does it is printed'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l names-dir -d 'Where to link the names; without it, /usr/local/bin, or the first directory on the daemon\'s PATH that is root\'s alone' -r -F
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l restart -d 'How the engine is made to read its files again, if any changed or the daemon that runs has not loaded them' -r -f -a "none\t'Not; the command that does it is printed'
 signal\t'Send SIGHUP'
 systemd\t'Ask systemd'"
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l set-as-default -d 'Give it also to containers that name no runtime; without this, the default stays what it is'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l pod-annotations -d 'Let pods ask by annotations gpu-runc/…, which containerd, k3s and rke2 hand on only then. CRI-O always does'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l gpus -d 'Docker: make `docker run --gpus` work, for GPUs of any vendor. Makes gpu-runc the default runtime, and links the names that Docker looks for to it'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l gpus-only -d 'The same, and environment variables give no GPU: images that set NVIDIA_VISIBLE_DEVICES get one by --gpus only. Holds for all engines'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l refresh -d 'Where --gpus was given before: fit the names to the GPUs that this host has now. Elsewhere, do nothing'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l system -d 'The system\'s engine, which is root\'s'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l user -d 'The rootless engine of this user'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l unconfigure -d 'Take out what was put in before, and nothing else'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -l dry-run -d 'Write nothing; print what would change'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand runtime; and __fish_seen_subcommand_from configure" -s h -l help -d 'Print help (see more with \'--help\')'
@@ -189,6 +195,9 @@ complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand system; and __fish_seen_
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l bundle -d 'A bundle, or its config.json' -r -F
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l env -d 'An environment variable of a container that has no bundle yet' -r
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l annotation -d 'An annotation of a container that has no bundle yet' -r
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l error -d 'What an engine printed: print the cause, and the command that fixes it' -r
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l system -d 'As the system\'s engine would start it, which is root\'s'
+complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l user -d 'As a rootless engine of this user would start it: also checks who can open the device nodes'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -l json -d 'Print JSON'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -s h -l help -d 'Print help'
 complete -c gpu-ctk -n "__fish_gpu_ctk_using_subcommand explain" -s V -l version -d 'Print version'

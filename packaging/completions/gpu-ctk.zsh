@@ -180,11 +180,17 @@ _arguments "${_arguments_options[@]}" : \
 '--config=[The engine'\''s main file, in place of the usual one; drop-ins are looked for beside it]:FILE:_files' \
 '--runtime-name=[What the engine calls the runtime]:NAME:_default' \
 '(--unconfigure)--runtime-path=[The gpu-runc to start; without it, the one beside gpu-ctk, in /usr/local/bin or in /usr/bin. It has to be there, but for a --config that is not this machine'\''s]:FILE:_files' \
-'--restart=[How the engine is made to read its files again, if any changed]:HOW:((none\:"Not; the command that does it is printed"
+'(--unconfigure)--names-dir=[Where to link the names; without it, /usr/local/bin, or the first directory on the daemon'\''s PATH that is root'\''s alone]:DIR:_files' \
+'--restart=[How the engine is made to read its files again, if any changed or the daemon that runs has not loaded them]:HOW:((none\:"Not; the command that does it is printed"
 signal\:"Send SIGHUP"
 systemd\:"Ask systemd"))' \
 '(--unconfigure)--set-as-default[Give it also to containers that name no runtime; without this, the default stays what it is]' \
 '(--unconfigure)--pod-annotations[Let pods ask by annotations gpu-runc/…, which containerd, k3s and rke2 hand on only then. CRI-O always does]' \
+'(--unconfigure)--gpus[Docker\: make \`docker run --gpus\` work, for GPUs of any vendor. Makes gpu-runc the default runtime, and links the names that Docker looks for to it]' \
+'(--unconfigure)--gpus-only[The same, and environment variables give no GPU\: images that set NVIDIA_VISIBLE_DEVICES get one by --gpus only. Holds for all engines]' \
+'(--unconfigure --gpus --gpus-only --names-dir --set-as-default --pod-annotations)--refresh[Where --gpus was given before\: fit the names to the GPUs that this host has now. Elsewhere, do nothing]' \
+'(--user)--system[The system'\''s engine, which is root'\''s]' \
+'--user[The rootless engine of this user]' \
 '--unconfigure[Take out what was put in before, and nothing else]' \
 '--dry-run[Write nothing; print what would change]' \
 '-h[Print help (see more with '\''--help'\'')]' \
@@ -407,6 +413,9 @@ _arguments "${_arguments_options[@]}" : \
 '(--env --annotation)--bundle=[A bundle, or its config.json]:DIR:_files' \
 '*--env=[An environment variable of a container that has no bundle yet]:NAME=VALUE:_default' \
 '*--annotation=[An annotation of a container that has no bundle yet]:KEY=VALUE:_default' \
+'(--bundle --env --annotation --system --user)--error=[What an engine printed\: print the cause, and the command that fixes it]:TEXT:_default' \
+'(--user)--system[As the system'\''s engine would start it, which is root'\''s]' \
+'--user[As a rootless engine of this user would start it\: also checks who can open the device nodes]' \
 '--json[Print JSON]' \
 '-h[Print help]' \
 '--help[Print help]' \
