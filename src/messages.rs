@@ -1,6 +1,6 @@
 //! What engines and low-level runtimes answer when something about GPUs is wrong: a table of messages, causes and commands.
 //!
-//! Data and one search over it. TROUBLESHOOTING.md is made from the same table (tests/it/troubleshooting.rs).
+//! Data and one search over it. packaging/doc/troubleshooting.md is made from the same table (tests/it/troubleshooting.rs).
 
 /// A message that somebody else prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

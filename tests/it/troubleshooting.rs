@@ -1,4 +1,4 @@
-//! TROUBLESHOOTING.md, held against the table that it is made from; `BLESS=1` writes it anew.
+//! packaging/doc/troubleshooting.md, held against the table that it is made from; `BLESS=1` writes it anew.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use gpu_runc::messages::{MESSAGES, page};
 
 #[test]
 fn the_page_is_made_from_the_table() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("TROUBLESHOOTING.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/doc/troubleshooting.md");
     if std::env::var_os("BLESS").is_some() {
         fs::write(&path, page()).unwrap();
     }
