@@ -142,8 +142,12 @@ impl Error {
             Error::Request { source, message } => write!(f, "{source}: {message}"),
             Error::Refused { source, message } => write!(f, "{source} may not ask for GPUs: {message}"),
             Error::Unresolvable { devices, because } => {
-                let devices: Vec<_> = devices.iter().map(|name| Escaped::name(name).to_string()).collect();
-                write!(f, "CDI device injection failed: unresolvable CDI devices {}", devices.join(", "))?;
+                const SHOWN: usize = 64;
+                let names: Vec<_> = devices.iter().take(SHOWN).map(|name| Escaped::name(name).to_string()).collect();
+                write!(f, "CDI device injection failed: unresolvable CDI devices {}", names.join(", "))?;
+                if let Some(more @ 1..) = devices.len().checked_sub(SHOWN) {
+                    write!(f, " and {more} more")?;
+                }
                 if because.is_empty() { Ok(()) } else { write!(f, " ({because})") }
             }
             Error::Inject(message) => write!(f, "failed to inject devices: {message}"),
