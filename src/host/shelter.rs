@@ -3,6 +3,7 @@
 //! Only looks, and never where a user's file system could keep it waiting: below a directory that all can write, no link is followed
 //! and no mount is entered. What becomes of a path that is refused is for others.
 
+use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -13,7 +14,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, fstat};
 
 use super::{Found, Host, answer, real_path};
-use crate::error::{Escaped, Result};
+use crate::error::{Error, Escaped, Result};
 use crate::trust::Reader;
 
 /// Directories of the operating system. Whoever can write below one of these owns the machine, so nothing in them is checked.
@@ -75,7 +76,10 @@ impl Host {
         let opened = answer(opened).and_then(|file| file.map(|file| Ok((fstat(&file)?, file))).transpose());
         match opened {
             Ok(None) | Err(Errno::EXDEV) => Ok(false),
-            Ok(Some((stat, file))) => Ok(Reader::current().owns(&stat) && is_served(&file, &stat)),
+            Ok(Some((stat, file))) if Reader::current().owns(&stat) => {
+                is_served(&file, &stat).map_err(|cause| Error::io("look at", &self.named(&folder.join(name)), cause))
+            }
+            Ok(Some(_)) => Ok(false),
             Err(cause) => Err(self.failed("look at", &folder.join(name), cause)),
         }
     }
@@ -165,6 +169,10 @@ impl Host {
                 Err(Errno::ENOSYS | Errno::EPERM) => {
                     return Ok(Place::Refused(format!("{shown} cannot be checked without openat2")));
                 }
+                // The machine's own faults, which no user can bring about here.
+                Err(
+                    cause @ (Errno::EIO | Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOSPC | Errno::EROFS),
+                ) => return Err(self.failed("look at", &at, cause)),
                 // Whatever a user can bring about here must not stop a start.
                 Err(cause) => return Ok(Place::Refused(format!("{shown} cannot be checked: {}", cause.desc()))),
             }
@@ -206,20 +214,25 @@ fn beneath(folder: &OwnedFd, name: &Path) -> nix::Result<OwnedFd> {
 }
 
 /// Whether the socket or pipe that `file` is a handle of has somebody at its other end.
-fn is_served(file: &OwnedFd, stat: &FileStat) -> bool {
+fn is_served(file: &OwnedFd, stat: &FileStat) -> io::Result<bool> {
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-    match kind(stat) {
+    let answered = match kind(stat) {
         // A socket that listens for connections is of another type than this one: the kernel says so, and the listener hears nothing.
-        SFlag::S_IFSOCK => match UnixDatagram::unbound().and_then(|socket| socket.connect(path)) {
-            Ok(()) => true,
-            Err(cause) => cause.raw_os_error() == Some(libc::EPROTOTYPE),
-        },
+        SFlag::S_IFSOCK => UnixDatagram::unbound().and_then(|socket| socket.connect(path)),
         // A pipe that nobody reads cannot be opened so.
         SFlag::S_IFIFO => {
             let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-            std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path).is_ok()
+            std::fs::OpenOptions::new().write(true).custom_flags(flags).open(path).map(drop)
         }
-        _ => false,
+        _ => return Ok(false),
+    };
+    match answered {
+        Ok(()) => Ok(true),
+        Err(cause) => match cause.raw_os_error() {
+            Some(libc::EPROTOTYPE) => Ok(true),
+            Some(libc::EIO | libc::EMFILE | libc::ENFILE | libc::ENOMEM) => Err(cause),
+            _ => Ok(false),
+        },
     }
 }
 

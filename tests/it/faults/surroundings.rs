@@ -361,7 +361,7 @@ const CHANGES: &[Change] = &[
     },
     Change {
         what: "a library is gone before its mount is looked at",
-        call: ("stat", "driver/libcuda.so.9.9"),
+        call: ("openat2", "\"libcuda.so.9.9\""),
         delay: BEFORE,
         change: |scene, _| fs::remove_file(scene.scratch.path("driver/libcuda.so.9.9")).unwrap(),
         end: End::Says("nvidia.json is out of date and not used"),
