@@ -132,11 +132,12 @@ fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors, scope: Scope) -> S
     match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
             let outcome = decide(spec, &view, &request, config, vendors).and_then(|mut granted| {
+                let host = Host::open(&config.host.root)?;
                 if scope == Scope::User {
                     let keeps_groups = low_level::keeps_groups(&view);
-                    granted.notes.extend(access::check(&granted.edits.device_nodes, keeps_groups, None)?);
+                    granted.notes.extend(access::check(&granted.edits.device_nodes, keeps_groups, None, &host)?);
                 }
-                let routes = deliver(spec, &view, &mut granted, &Host::open(&config.host.root)?, geteuid().is_root())?;
+                let routes = deliver(spec, &view, &mut granted, &host, geteuid().is_root())?;
                 let text = edited(spec, &request, &granted.edits, &routes)?;
                 Ok((granted, text))
             });

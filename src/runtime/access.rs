@@ -15,6 +15,7 @@ use crate::error::{Error, Escaped, Result, reason};
 use crate::host::Host;
 
 const FOR_EVERYBODY: u32 = 0o006;
+const READABLE: u32 = 0o004;
 
 /// Who can open a device node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,29 +29,31 @@ enum Opens {
 }
 
 /// Checks `nodes` for a container that this process starts. `keeps_groups`: its processes keep the user's groups; `lacks` says what is
-/// missing where they should and do not. Returns a note where some cannot be opened. For root outside a user namespace nothing is checked.
+/// missing where they should and do not. `host` has the nodes. Returns a note where some cannot be opened. For root outside a user namespace nothing is checked.
 ///
 /// # Errors
 ///
 /// [`Error::Inject`] where the container could open none of the device nodes: it would have no device. [`Error::Io`] for a node that
 /// cannot be checked.
-pub fn check(nodes: &[DeviceNode], keeps_groups: bool, lacks: Option<&str>) -> Result<Option<String>> {
+pub fn check(nodes: &[DeviceNode], keeps_groups: bool, lacks: Option<&str>, host: &Host) -> Result<Option<String>> {
     let is_closed = |node: &&DeviceNode| node.file_mode.is_some_and(|mode| mode & FOR_EVERYBODY != FOR_EVERYBODY);
     let closed: Vec<&DeviceNode> = nodes.iter().filter(is_closed).collect();
     if closed.is_empty() || geteuid().is_root() && Host::is_initial_user_namespace()? {
         return Ok(None);
     }
+    // A device node that everybody can read is of some use.
+    let is_readable = |node: &&DeviceNode| node.file_mode.is_some_and(|mode| mode & READABLE != 0);
+    let count = nodes.len() + closed.iter().copied().filter(is_readable).count();
     let mut found = Vec::new();
     for node in closed {
-        found.extend(opens(node.on_host())?.map(|opens| (node.on_host(), opens)));
+        found.extend(opens(&host.real(Path::new(node.on_host())))?.map(|opens| (node.on_host(), opens)));
     }
-    judge(&found, nodes.len(), keeps_groups, lacks)
+    judge(&found, count, keeps_groups, lacks)
 }
 
 /// `None`: there is no such node.
-fn opens(path: &str) -> Result<Option<Opens>> {
-    let failed =
-        |cause: io::Error| Error::Inject(format!("cannot check {}: {}", Escaped::quoted(path), reason(&cause)));
+fn opens(path: &Path) -> Result<Option<Opens>> {
+    let failed = |cause: io::Error| Error::Inject(format!("cannot check {}: {}", Escaped::path(path), reason(&cause)));
     match access(path, AccessFlags::R_OK | AccessFlags::W_OK) {
         Ok(()) => {}
         Err(Errno::EACCES | Errno::EPERM) => return Ok(Some(Opens::Stranger)),
@@ -63,8 +66,8 @@ fn opens(path: &str) -> Result<Option<Opens>> {
     Ok(Some(if is_owner || has_acl(path) { Opens::User } else { Opens::Member }))
 }
 
-fn has_acl(path: &str) -> bool {
-    getxattr(Path::new(path), "system.posix_acl_access", &mut [0_u8; 0][..]).is_ok_and(|length| length > 0)
+fn has_acl(path: &Path) -> bool {
+    getxattr(path, "system.posix_acl_access", &mut [0_u8; 0][..]).is_ok_and(|length| length > 0)
 }
 
 /// `closed` are those of `count` device nodes that are not open to everybody.

@@ -116,7 +116,12 @@ fn prepare(
     }
     let host = Host::open(&config.host.root)?;
     let routes = deliver(&spec, &view, &mut granted, &host, false)?;
-    granted.notes.extend(access::check(&granted.edits.device_nodes, fitting.keeps_groups, fitting.note.as_deref())?);
+    granted.notes.extend(access::check(
+        &granted.edits.device_nodes,
+        fitting.keeps_groups,
+        fitting.note.as_deref(),
+        &host,
+    )?);
     granted.notes.extend(fitting.note);
     // A document that names no root is for the low-level runtime to refuse; nothing can be done in it meanwhile.
     let rootfs = spec.root()?.map(|root| Path::new(start.bundle.unwrap_or_default()).join(&*root)).unwrap_or_default();
