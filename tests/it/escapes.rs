@@ -175,7 +175,7 @@ fn what_repeats_writes_few_lines_a_start() {
             .into()
     };
     for (policy, most, last) in
-        [("[policy]\nannotations = false\n", 40, "more requests"), ("", 40, "devices=nvidia.com/gpu=0 asked by ")]
+        [("[policy]\nannotations = false\n", 40, " and 3992 more: "), ("", 40, "asked by annotation")]
     {
         let scratch = node(policy);
         let config = json!({"ociVersion": "1.0.2", "annotations": annotations("nvidia.com/gpu=0"), "process": {}, "root": {"path": "rootfs"}, "linux": {}});

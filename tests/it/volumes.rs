@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use serde_json::{Value, json};
@@ -148,7 +148,13 @@ impl Machine {
         command.env("GPU_RUNC_CONFIG", self.scratch.path("gpu-runc.toml")).current_dir(self.scratch.path("bundle"));
         // The scratch folder's own name is as random as it gets.
         let name = self.scratch.path("").file_name().unwrap().to_str().unwrap().replace('.', "");
-        command.arg("--root").arg(self.scratch.path("state")).args(["run", &name]).output().unwrap()
+        command
+            .arg("--root")
+            .arg(self.scratch.path("state"))
+            .args(["run", &name])
+            .stdin(Stdio::piped())
+            .output()
+            .unwrap()
     }
 
     fn volume(&self, destination: &str, folder: &str, option: &str) -> Value {
@@ -409,7 +415,10 @@ fn root_of_a_user_namespace_leaves_no_file_of_the_hosts_root() {
             return;
         }
         machine.describe();
-        let shared = machine.scratch.path("shared");
+        // Not below a directory that all can write: gpu-runc mounts nothing of others from there.
+        let outside = tempfile::tempdir_in("/run").unwrap();
+        let shared = outside.path().join("shared");
+        fs::set_permissions(outside.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir(&shared).unwrap();
         fs::set_permissions(&shared, fs::Permissions::from_mode(0o777)).unwrap();
         let mount = json!({"hostPath": shared, "containerPath": "/shared", "options": ["rw", "rbind"]});
