@@ -2,6 +2,7 @@
 //!
 //! One table of scenarios, walked by every engine that is installed. Needs root; what is left out is said out loud.
 
+mod built;
 mod cri;
 mod engine;
 mod host;
@@ -10,8 +11,10 @@ mod load;
 mod nerdctl;
 pub(crate) mod place;
 mod removal;
+mod rootless;
 mod scenarios;
 pub(crate) mod session;
+mod version;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -62,6 +65,7 @@ fn walk(installation: &Installation, scenarios: &[(&'static str, scenarios::Chec
 fn walk_at(place: &Place, installation: &Installation, scenarios: &[(&'static str, scenarios::Check)]) {
     let test = place.named(&format!("engines::{}", installation.name));
     let Some(engine) = engine_for_test(&test, place, installation) else { return };
+    eprintln!("{test}: {}", engine.version);
     let fails = |(name, check): &(&'static str, scenarios::Check)| {
         host::describe(&engine.session.scratch);
         engine.configure("");

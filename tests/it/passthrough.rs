@@ -1,5 +1,7 @@
 //! What the low-level runtime sees: the same process, arguments, environment and descriptors as if it had been called directly.
 
+mod real;
+
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;

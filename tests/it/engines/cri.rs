@@ -3,6 +3,7 @@
 //! The pods are on the host's network, the image is imported, and the pause container is of the same image.
 
 mod client;
+mod critest;
 mod installed;
 mod message;
 
@@ -61,7 +62,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn kubernetes_pods_get_their_gpus() {
     let places = Place::all("containerd");
     if places.len() == 1 {
-        skip("engines::cri of other versions", "(optional) GPU_RUNC_ENGINES names no folder with another containerd");
+        skip(
+            "engines::cri of other versions",
+            "GPU_RUNC_ENGINES names no folder with another containerd (hack/engines)",
+        );
     }
     places.iter().for_each(|place| walk(place, &installation::CRI));
 }
@@ -75,7 +79,7 @@ fn walk(place: &Place, installation: &Installation) {
     let test = place.named(&format!("engines::{}", installation.name));
     let Some(engine) = engine_for_test(&test, place, installation) else { return };
     let node = connected(engine, installation.program == "crio");
-    eprintln!("{test}: version {}", node.client.version().unwrap());
+    eprintln!("{test}: {}", node.engine.version);
     let fails = |(name, check): &(&'static str, Check)| {
         host::describe(&node.engine.session.scratch);
         node.engine.configure("[policy.pods]\nnamespaces = []\n");
@@ -154,8 +158,8 @@ fn cdi_annotation(node: &Node) {
     let wish = Wish { annotations: &[("cdi.k8s.io/plugin_1", "nvidia.com/gpu=1")], ..NOTHING };
     assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"));
     let of_author = [("cdi.k8s.io/mine", "nvidia.com/gpu=0")];
-    if node.is_crio {
-        // It hands all of a pod's annotations on, so that what is true with containerd must not be said there. It needs not be.
+    if node.engine.has_cdi {
+        // The engine has resolved it before gpu-runc starts, so that gpu-runc's policy has nothing left to refuse.
         node.engine.configure("[policy.pods]\nnamespaces = []\n");
         assert_eq!(node.sees("team-a", &[], wish).as_deref(), Ok("nvidia1 nvidiactl"), "by the engine itself");
     }

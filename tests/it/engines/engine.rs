@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use serde_json::{Value, json};
 
 use super::session::{Outcome, Running, Session};
+use super::version::Version;
 
 /// The image that every engine has.
 pub(crate) const IMAGE: &str = "docker.io/library/gpu-runc-test:1";
@@ -64,6 +65,7 @@ pub(crate) enum Verb {
 /// An engine, ready to run containers.
 #[derive(Debug)]
 pub(crate) struct Engine {
+    pub(crate) version: Version,
     pub(crate) session: Session,
     /// The runtime that gpu-runc becomes.
     pub(crate) low_level: String,
@@ -153,6 +155,20 @@ impl Container<'_> {
             _ => self.call(&self.run_line("--detach", asks, script)),
         };
         Outcome { stdout: String::new(), ..outcome }
+    }
+
+    /// Starts it in the background with further options of Docker's `run`.
+    pub(crate) fn start_with(&self, options: &[&str], script: &str) -> Outcome {
+        let options: Vec<&str> = ["--detach", "--name", &self.name].iter().chain(options).copied().collect();
+        self.call(&self.line(&options, IMAGE, script))
+    }
+
+    /// Docker's `run` of a script in an image, with these options beside those that this engine takes here.
+    pub(crate) fn line(&self, options: &[&str], image: &str, script: &str) -> Vec<String> {
+        let mut line = self.client(&format!("run --cgroup-parent {}", self.engine.session.cgroup()));
+        line.extend(self.engine.run_options.iter().map(|word| word.replace("{runtime}", self.runtime())));
+        line.extend(options.iter().chain(&[image, "sh", "-c", script]).map(|&word| word.to_owned()));
+        line
     }
 
     /// Runs a script in it.

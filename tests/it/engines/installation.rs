@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::engine::{CTK, Engine, GPU_RUNC, Grammar, IMAGE};
 use super::session::{Session, wait_until};
+use super::version::{Trait, Version};
 
 /// An engine that may be on this machine.
 #[derive(Debug)]
@@ -23,6 +24,14 @@ pub(crate) struct Installation {
 const BUSYBOX: (&str, &str) = ("busybox", "apt-get install busybox-static");
 const RUNC_ITSELF: (&str, &str) = ("runc", "apt-get install runc");
 const CONTAINERD_ITSELF: (&str, &str) = ("containerd", "apt-get install containerd");
+/// A network plugin: pods that are not on the host's network have one of their own with nothing in it.
+const NO_NETWORK: &str = r#"#!/bin/sh
+case $CNI_COMMAND in
+    ADD) echo "{\"cniVersion\":\"0.4.0\",\"interfaces\":[{\"name\":\"$CNI_IFNAME\",\"sandbox\":\"$CNI_NETNS\"}],
+               \"ips\":[{\"version\":\"4\",\"address\":\"10.0.1.1/32\",\"interface\":0}]}" ;;
+    VERSION) echo '{"cniVersion":"0.4.0","supportedVersions":["0.3.1","0.4.0"]}' ;;
+esac
+"#;
 const WITHOUT_CRI: &str = "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]";
 
 pub(crate) const RUNC: Installation = Installation {
@@ -115,16 +124,18 @@ impl Installation {
     /// The engine, with its daemon running and the image loaded.
     pub(crate) fn start(&self, session: Session) -> Engine {
         let low_level = session.place.program(self.low_level).unwrap().into_os_string().into_string().unwrap();
+        let version = Version::of(&session, self.name, self.program);
         (self.bring_up)(Engine {
+            version,
             session,
             grammar: Grammar::Oci,
             client: Vec::new(),
             run_options: Vec::new(),
             runtimes: (low_level.clone(), GPU_RUNC.to_owned()),
             low_level,
-            annotations: true,
+            annotations: version.has(Trait::Annotates),
             gpus_flag: None,
-            has_cdi: false,
+            has_cdi: version.has(Trait::ReadsCdi),
             refusal: 1,
             containers: AtomicU32::default(),
         })
@@ -132,12 +143,7 @@ impl Installation {
 }
 
 fn containerd(engine: Engine) -> Engine {
-    // From 2.3 on it looks for a CDI file of a GPU itself, and leaves nothing to the runtime.
-    let version = engine.session.run(&words("ctr --version")).stdout;
-    let number = version.split_whitespace().nth(2).unwrap_or_default().trim_start_matches('v');
-    let numbers: Vec<u32> = number.split('.').map_while(|word| word.parse().ok()).collect();
-    let finds_them_itself = numbers.as_slice() >= [2, 3].as_slice();
-    let gpus_flag = Some("1").filter(|_| !finds_them_itself);
+    let gpus_flag = Some("1").filter(|_| !engine.version.has(Trait::InjectsGpus));
     let engine = with_containerd(Engine { grammar: Grammar::Ctr, gpus_flag, ..engine }, WITHOUT_CRI, "");
     let address = engine.session.scratch.text("containerd.sock");
     with_image(Engine { client: words(&format!("ctr --address {address}")), ..engine }, "images import")
@@ -150,13 +156,12 @@ fn nerdctl(engine: Engine) -> Engine {
     let at = |name: &str| engine.session.scratch.text(name);
     let namespace = engine.session.cgroup().trim_start_matches('/').to_owned();
     let there = format!("--address {} --namespace {namespace}", at("containerd.sock"));
-    let help = engine.session.run(&words("nerdctl --help")).stdout;
-    let has_cdi = help.contains("--cdi-spec-dirs");
-    let cdi = if has_cdi { format!(" --cdi-spec-dirs {} --cdi-spec-dirs /etc/cdi", at("cdi")) } else { String::new() };
+    let cdi =
+        if engine.has_cdi { format!(" --cdi-spec-dirs {} --cdi-spec-dirs /etc/cdi", at("cdi")) } else { String::new() };
     let client = format!("nerdctl {there} --data-root {} --cgroup-manager cgroupfs{cdi}", at("nerdctl"));
     let run_options = words("--runtime {runtime} --network none --cap-add MKNOD");
     let engine = with_image(Engine { client: words(&format!("ctr {there}")), ..engine }, "images import");
-    Engine { client: words(&client), run_options, gpus_flag: Some("device=1"), has_cdi, ..engine }
+    Engine { client: words(&client), run_options, gpus_flag: Some("device=1"), ..engine }
 }
 
 fn docker(engine: Engine) -> Engine {
@@ -175,19 +180,14 @@ fn docker(engine: Engine) -> Engine {
     let config = scratch.write("daemon.json", &daemon.to_string());
     let config = config.display();
     let client = words(&format!("docker --host {host}"));
-    let ask = [client.clone(), words("version --format {{.Server.APIVersion}}")].concat();
-    let version = with_daemon(&engine.session, &words(&format!("dockerd --config-file {config}")), &ask);
-    let minor = version.trim().trim_start_matches("1.").parse::<u32>().unwrap_or_default();
-    // Which folders, of one that reads them by itself.
-    let cdi = engine.session.run(&[client.clone(), words("info --format {{.CDISpecDirs}}")].concat());
+    let ask = [client.clone(), words("version")].concat();
+    with_daemon(&engine.session, &words(&format!("dockerd --config-file {config}")), &ask);
     let engine = Engine {
         grammar: Grammar::Docker,
         client,
         run_options: words("--runtime {runtime} --network none --cap-add MKNOD"),
         runtimes: ("plain".to_owned(), "gpu-runc".to_owned()),
-        annotations: minor >= 43,
         gpus_flag: Some("device=1"),
-        has_cdi: cdi.code == 0 && cdi.stdout.contains("/etc/cdi"),
         refusal: 125,
         ..engine
     };
@@ -200,27 +200,29 @@ fn podman(engine: Engine) -> Engine {
     let client = format!("podman {folders} --cgroup-manager cgroupfs --events-backend file --runtime {{runtime}}");
     // `--ulimit host`: raising limits takes a capability that the root of a build machine may lack.
     let run_options = words("--network none --cap-add MKNOD --ulimit host");
-    let engine =
-        Engine { grammar: Grammar::Docker, client: words(&client), run_options, refusal: 126, has_cdi: true, ..engine };
+    let engine = Engine { grammar: Grammar::Docker, client: words(&client), run_options, refusal: 126, ..engine };
     with_image(engine, "load --input")
 }
 
 /// What may ask is what the kubelet writes by itself, and one annotation of the pod's author.
 fn cri(engine: Engine) -> Engine {
     const CRI: &str = "plugins.\"io.containerd.grpc.v1.cri\"";
-    let [no_network, cdi] = ["no-cni", "cdi"].map(|name| engine.session.scratch.text(name));
-    // Before 1.7 it has none of its own, before 2.0 it has to be told to use it.
-    let has_cdi = engine.session.run(&words("containerd config default")).stdout.contains("enable_cdi");
-    let its_cdi = if has_cdi { format!("enable_cdi = true\ncdi_spec_dirs = [{cdi:?}]\n") } else { String::new() };
+    let [cni, cdi] = ["cni", "cdi"].map(|name| engine.session.scratch.text(name));
+    let network = json!({ "cniVersion": "0.4.0", "name": "nothing", "plugins": [{ "type": "loopback" }] });
+    engine.session.scratch.write("cni/nothing.conflist", &network.to_string());
+    engine.session.scratch.program("cni/loopback", NO_NETWORK);
+    // Before 2.0 it has to be told to use them.
+    let its_cdi =
+        if engine.has_cdi { format!("enable_cdi = true\ncdi_spec_dirs = [{cdi:?}]\n") } else { String::new() };
     let tables = format!(
         "[{CRI}]\nsandbox_image = {IMAGE:?}\nrestrict_oom_score_adj = true\n{its_cdi}\
-         [{CRI}.cni]\nbin_dir = {no_network:?}\nconf_dir = {no_network:?}\n\
+         [{CRI}.cni]\nbin_dir = {cni:?}\nconf_dir = {cni:?}\n\
          [{CRI}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
          [{CRI}.containerd.runtimes.gpu-runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
          pod_annotations = [\"gpu-runc/*\"]\ncontainer_annotations = [\"cdi.k8s.io/*\"]\n\
          [{CRI}.containerd.runtimes.gpu-runc.options]\nBinaryName = {GPU_RUNC:?}\n"
     );
-    let engine = with_containerd(Engine { grammar: Grammar::Ctr, has_cdi, ..engine }, "", &tables);
+    let engine = with_containerd(Engine { grammar: Grammar::Ctr, ..engine }, "", &tables);
     let client = format!("ctr --address {} --namespace k8s.io", engine.session.scratch.text("containerd.sock"));
     with_image(Engine { client: words(&client), ..engine }, "images import")
 }
@@ -255,7 +257,7 @@ fn crio(engine: Engine) -> Engine {
     assert_eq!(told.code, 0, "{told:?}");
     let (images, running) = (at("crio"), at("crio-run"));
     let podman = format!("podman --root {images} --runroot {running} --storage-driver vfs --cgroup-manager cgroupfs");
-    let engine = Engine { has_cdi: true, client: words(&format!("{podman} --events-backend file")), ..engine };
+    let engine = Engine { client: words(&format!("{podman} --events-backend file")), ..engine };
     let engine = with_image(engine, "load --input");
     let daemon = words(&format!("crio --config {config} --config-dir {drop_ins}"));
     with_daemon(&engine.session, &daemon, &words("test -S /run/crio/crio.sock"));

@@ -12,7 +12,11 @@ const IN_FLIGHT: usize = 8;
 
 #[test]
 fn containerd_gives_two_hundred_containers_their_gpu_with_eight_in_flight() {
-    let Some(engine) = engine_for_test("engines::load", &Place::default(), &installation::CONTAINERD) else { return };
+    Place::all("containerd").iter().for_each(many);
+}
+
+fn many(place: &Place) {
+    let Some(engine) = engine_for_test(&place.named("engines::load"), place, &installation::CONTAINERD) else { return };
     host::describe(&engine.session.scratch);
     engine.configure("");
     assert_eq!(left(&engine), "", "before");

@@ -22,6 +22,11 @@ impl Place {
         [Place(None)].into_iter().chain(folders).collect()
     }
 
+    /// The first that has `program`.
+    pub(crate) fn of(program: &str) -> Option<Place> {
+        Self::all(program).into_iter().find(|place| place.program(program).is_some())
+    }
+
     /// Whether it is what every machine has. What all versions have in common is tried at length only there.
     pub(crate) fn is_path(&self) -> bool {
         self.0.is_none()

@@ -105,8 +105,9 @@ impl Session {
         };
         let ((stdout_file, stdout), (stderr_file, stderr)) = (output("stdout"), output("stderr"));
         let path = self.place.path();
-        let child = Command::new("nsenter")
-            .args(["-t", &self.pid, "--mount", "--net", "--ipc", "--pid", "--"])
+        // Engines are signalled with SIGHUP, which a test run in the background may be started to ignore.
+        let child = Command::new("env")
+            .args(["--default-signal=HUP", "nsenter", "-t", &self.pid, "--mount", "--net", "--ipc", "--pid", "--"])
             .args(argv)
             .env("PATH", format!("{}:{path}:/usr/sbin:/sbin", self.scratch.text("bin")))
             .env("HOME", self.scratch.path("home"))
