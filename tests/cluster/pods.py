@@ -64,7 +64,7 @@ def installer(daemonset, build):
     template = manifest(daemonset)["spec"]["template"]
     metadata = {"name": INSTALLER, "namespace": OWN, **template["metadata"]}
     main = template["spec"]["containers"][0]
-    main["image"] = f"gpu-runc:{build}"
+    main["image"] = f"localhost/gpu-runc:{build}"
     main["args"] = [arg.replace("--restart=systemd", "--restart=signal") for arg in main["args"]]
     # Both probes have the same words: YAML's anchor makes them one list.
     for words in [main["args"], main["readinessProbe"]["exec"]["command"]]:
