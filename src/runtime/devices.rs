@@ -81,7 +81,7 @@ pub(super) fn make_missing(edits: &mut ContainerEdits, roots: &config::Host) -> 
 }
 
 /// Decides how each device node of what is `granted` reaches the container. Device nodes that the container can do without, and
-/// groups that it cannot join, are left out with a note. `is_made`: device nodes that [`make_missing`] makes count as made.
+/// groups that it cannot join, are left out with a note. `is_made`: device nodes that `make_missing` makes count as made.
 ///
 /// An error is a device node that the container needs and cannot get: which one, why, and the command that helps.
 pub fn deliver(spec: &Spec<'_>, view: &View<'_>, granted: &mut Granted, host: &Host, is_made: bool) -> Result<Routes> {
