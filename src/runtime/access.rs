@@ -41,29 +41,42 @@ pub fn check(nodes: &[DeviceNode], keeps_groups: bool, lacks: Option<&str>, host
     if closed.is_empty() || geteuid().is_root() && Host::is_initial_user_namespace()? {
         return Ok(None);
     }
-    // A device node that everybody can read is of some use.
-    let is_readable = |node: &&DeviceNode| node.file_mode.is_some_and(|mode| mode & READABLE != 0);
-    let count = nodes.len() + closed.iter().copied().filter(is_readable).count();
-    let mut found = Vec::new();
+    let (mut found, mut usable) = (Vec::new(), nodes.len() - closed.len());
     for node in closed {
-        found.extend(opens(&host.real(Path::new(node.on_host())))?.map(|opens| (node.on_host(), opens)));
+        match opens(&host.real(Path::new(node.on_host())))? {
+            Some((opens, is_readable)) => {
+                // A device node that everybody can read is of some use.
+                usable += usize::from(is_readable);
+                found.push((node.on_host(), opens));
+            }
+            None => usable += 1,
+        }
     }
+    let count = found.len() + usable;
     judge(&found, count, keeps_groups, lacks)
 }
 
-/// `None`: there is no such node.
-fn opens(path: &Path) -> Result<Option<Opens>> {
+/// Who can open the device node at `path`, and whether everybody can read it. `None`: everybody can open it, or it is not there. A
+/// container in a user namespace gets the host's device node, whatever mode a CDI spec gives it.
+fn opens(path: &Path) -> Result<Option<(Opens, bool)>> {
     let failed = |cause: io::Error| Error::Inject(format!("cannot check {}: {}", Escaped::path(path), reason(&cause)));
-    match access(path, AccessFlags::R_OK | AccessFlags::W_OK) {
-        Ok(()) => {}
-        Err(Errno::EACCES | Errno::EPERM) => return Ok(Some(Opens::Stranger)),
+    let stat = match nix::sys::stat::stat(path) {
+        Ok(stat) => stat,
         Err(Errno::ENOENT) => return Ok(None),
         Err(cause) => return Err(failed(cause.into())),
+    };
+    if stat.st_mode & FOR_EVERYBODY == FOR_EVERYBODY {
+        return Ok(None);
     }
-    let stat = nix::sys::stat::stat(path).map_err(|cause| failed(cause.into()))?;
+    let is_readable = stat.st_mode & READABLE != 0;
+    match access(path, AccessFlags::R_OK | AccessFlags::W_OK) {
+        Ok(()) => {}
+        Err(Errno::EACCES | Errno::EPERM) => return Ok(Some((Opens::Stranger, is_readable))),
+        Err(cause) => return Err(failed(cause.into())),
+    }
     let is_owner = stat.st_uid == geteuid().as_raw() && stat.st_mode & 0o600 == 0o600;
     // logind gives the user of a seat an entry of their own, which is the user's in every container.
-    Ok(Some(if is_owner || has_acl(path) { Opens::User } else { Opens::Member }))
+    Ok(Some((if is_owner || has_acl(path) { Opens::User } else { Opens::Member }, is_readable)))
 }
 
 fn has_acl(path: &Path) -> bool {

@@ -245,6 +245,10 @@ fn gives_gpus(corner: &Corner, name: &str, kind: &str, gpu: &str) {
     let all = corner.nodes("--gpus all").into_iter().filter(|node| is_gpu(node, gpu)).collect::<Vec<_>>();
     assert!(all.len() > 1, "{all:?}");
     for (options, indices) in FORMS {
+        // Docker's own driver for AMD knows no other capability than gpu.
+        if options.contains("capabilities") && names.lines().any(|found| found == "amd-container-runtime") {
+            continue;
+        }
         let found: Vec<_> = corner.nodes(options).into_iter().filter(|node| is_gpu(node, gpu)).collect();
         let expected = if indices.is_empty() { all.len() } else { indices.len() };
         assert_eq!(found.len(), expected, "{options}: {found:?} of {all:?}");
