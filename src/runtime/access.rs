@@ -92,7 +92,14 @@ fn judge(closed: &[(&str, Opens)], count: usize, keeps_groups: bool, lacks: Opti
     };
     let shut: Vec<&(&str, Opens)> = closed.iter().filter(|(_, opens)| is_shut(*opens)).collect();
     let Some((first, _)) = shut.first() else { return Ok(None) };
-    let names: Vec<String> = shut.iter().map(|(path, _)| Escaped::quoted(path).to_string()).collect();
+    let mut names: Vec<String> = Vec::new();
+    for (path, _) in &shut {
+        let name = Escaped::quoted(path).to_string();
+        // Another path in the container, such as one of /dev/dri/by-path, is the same device node on the host.
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
     let join = match (lacks, shut.iter().any(|(_, opens)| *opens == Opens::Stranger)) {
         (_, true) => {
             "add the user to that group, log in again, and start the container with --group-add keep-groups (podman, by crun)"

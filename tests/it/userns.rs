@@ -160,7 +160,8 @@ impl Scene {
         }
         let mut command = Command::new(argv[0]);
         command.args(&argv[1..]).args(["--root", &self.scratch.text("state")]);
-        let id = format!("userns-{}", std::process::id());
+        // Of its own: rootless runc names the cgroup by it. The scratch folder's name is as random as it gets.
+        let id = self.scratch.path("").file_name().unwrap().to_str().unwrap().replace('.', "");
         command.args(["run", &id]).current_dir(self.scratch.path("bundle"));
         command
             .env("GPU_RUNC_CONFIG", self.scratch.path("gpu-runc.toml"))
