@@ -152,11 +152,17 @@ impl Host {
     /// Whether this process is in the user namespace that the kernel started with. That all ids map to themselves does not tell:
     /// systemd's `PrivateUsers=full` has it so too, where making device nodes is refused.
     ///
+    /// Without procfs nothing tells: then it counts as the initial one, and no start fails for the question.
+    ///
     /// Source: the kernel's include/linux/proc_ns.h, `PROC_USER_INIT_INO`.
     pub fn is_initial_user_namespace() -> Result<bool> {
         const INITIAL: u64 = 0xEFFF_FFFD;
         let path = Path::new("/proc/self/ns/user");
-        Ok(stat(path).map_err(|cause| Error::io("look at", path, cause.into()))?.st_ino == INITIAL)
+        match stat(path) {
+            Ok(found) => Ok(found.st_ino == INITIAL),
+            Err(Errno::ENOENT) => Ok(true),
+            Err(cause) => Err(Error::io("look at", path, cause.into())),
+        }
     }
 
     /// Whether this process, and so the low-level runtime that it becomes, has the right to make device nodes.

@@ -68,7 +68,12 @@ def seen(name, container="main"):
 
 def devices(name):
     """The device nodes that the low-level runtime was told of."""
-    main = api.pod(TEAM, name)["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    def container():
+        """The kubelet reports the id some time after the container has said something."""
+        statuses = api.pod(TEAM, name)["status"].get("containerStatuses") or [{}]
+        return statuses[0].get("containerID")
+
+    main = api.until(f"{name} has a container", container).removeprefix("containerd://")
     with open(f"/run/containerd/io.containerd.runtime.v2.task/k8s.io/{main}/config.json", encoding="utf-8") as file:
         return sorted(node["path"] for node in json.load(file)["linux"].get("devices", []))
 
