@@ -28,6 +28,8 @@
 //! configure                       tells engines of gpu-runc: plans texts, then replaces files
 //! compose                         compose files' reservations, as requests to gpu-runc; pure
 //! request   resolve   generate    decide; pure, but that generate reads the machine through host
+//! choose                          which devices a count gets; pure
+//! holders                         who holds which device: records, and the states of low-level runtimes
 //! rootfs   devfs                  what must be inside a container's root, written through one handle, never through a mount; in
 //!                                 the host's /dev
 //! vendor                          what is known of each vendor: rows of data, and what only one vendor's devices need
@@ -39,6 +41,7 @@
 //! ```
 
 pub mod cdi;
+pub mod choose;
 pub mod cli;
 pub mod compose;
 pub mod config;
@@ -48,6 +51,7 @@ pub mod doctor;
 pub mod elf;
 pub mod error;
 pub mod generate;
+pub mod holders;
 pub mod hook;
 pub mod host;
 pub mod ldcache;

@@ -50,6 +50,22 @@ pub fn now() -> String {
     now.replace_nanosecond(0).unwrap_or(now).format(&Rfc3339).unwrap_or_default()
 }
 
+/// The time in seconds since 1970.
+pub fn seconds() -> u64 {
+    u64::try_from(OffsetDateTime::now_utc().unix_timestamp()).unwrap_or_default()
+}
+
+/// A time for people: the hour if it is today's, else the day too. In UTC, which a static program knows for certain.
+pub fn clock(seconds: u64) -> String {
+    let then = i64::try_from(seconds).ok().and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok());
+    let Some(then) = then else { return "a time that no clock has".to_owned() };
+    let (hour, minute) = (then.hour(), then.minute());
+    match then.date() == OffsetDateTime::now_utc().date() {
+        true => format!("{hour:02}:{minute:02} UTC"),
+        false => format!("{} {hour:02}:{minute:02} UTC", then.date()),
+    }
+}
+
 impl Log for Sinks {
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         true

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use crate::cdi::registry::{FileId, NamedDevice};
 use crate::cdi::{ContainerEdits, Kind, Lookup, Part, QualifiedName, Registry};
 use crate::error::{Error, Escaped, nearest};
-use crate::request::{Request, Selection, Source, Want};
+use crate::request::{Ask, Lease, Options, Request, Selection, Source, Want};
 use crate::vendor::{Vendor, Vendors};
 
 /// What a request gets.
@@ -49,19 +49,67 @@ pub struct Grant {
     pub source: Source,
     /// The files (or generators) that describe them.
     pub files: Vec<PathBuf>,
+    /// Where their edits are, in the order of the names.
+    pub parts: Vec<Part>,
+    /// How they are leased and limited.
+    pub options: Options,
 }
 
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let devices: Vec<_> = self.devices.iter().map(QualifiedName::to_string).collect();
         let files: Vec<_> = self.files.iter().map(|file| Escaped::path(file).to_string()).collect();
-        write!(f, "devices={} files={} asked by {}", devices.join(","), files.join(","), self.source)
+        write!(f, "devices={} files={}", devices.join(","), files.join(","))?;
+        if self.options.lease == Lease::Exclusive {
+            f.write_str(" lease=exclusive")?;
+        }
+        write!(f, " asked by {}", self.source)
     }
 }
 
 /// Names that were asked for and are not to be had.
 #[derive(Debug, PartialEq)]
-pub struct Missing<'a>(Vec<(String, &'a Source)>);
+pub struct Missing<'a> {
+    names: Vec<(String, &'a Source)>,
+    /// Why devices that exist cannot be allocated: others hold them. Said in place of names.
+    held: Option<(String, &'a Source)>,
+}
+
+/// The devices of a kind that a request chooses among.
+#[derive(Debug)]
+pub struct Choosable<'r> {
+    /// Whose.
+    pub vendor: &'static Vendor,
+    /// What kind of devices they are.
+    pub kind: &'r Kind,
+    /// The devices, in the order in which a count takes them.
+    pub devices: &'r [NamedDevice<'r>],
+    /// For each, whether the same request has it already.
+    pub is_taken: &'r [bool],
+    /// Where their edits are.
+    pub registry: &'r Registry,
+    /// How many are requested. `None`: all that fit the options.
+    pub count: Option<usize>,
+    /// How they are leased and chosen.
+    pub options: &'r Options,
+}
+
+/// Chooses among devices, as indices of these; or says why they cannot be allocated.
+pub type Choose<'a> = &'a mut dyn FnMut(&Choosable<'_>) -> Result<Vec<usize>, String>;
+
+/// The devices with the lowest indices, whoever holds them.
+pub fn first(choosable: &Choosable<'_>) -> Result<Vec<usize>, String> {
+    let free = choosable.is_taken.iter().enumerate().filter(|(_, is_taken)| choosable.count.is_none() || !**is_taken);
+    Ok(free.map(|(index, _)| index).take(choosable.count.unwrap_or(usize::MAX)).collect())
+}
+
+/// Why devices cannot be allocated.
+enum Lack<'s> {
+    /// The registry has none of these names.
+    Names(Vec<Cow<'s, str>>),
+    /// Others hold them, in words.
+    Held(String),
+}
 
 /// What a request may want of CDI files: what the registry has to keep.
 #[derive(Debug, Default)]
@@ -121,8 +169,13 @@ pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed], ve
             absent.filter_map(|kind| Some((vendors.by_kind(kind)?, kind.clone()))).find(can_be_tried)
         }
         Want::Devices { vendors, selection, .. } => {
-            let is_described =
-                |vendor: &Vendor| kinds(vendor).any(|kind| of_kind(&kind, vendor, selection, registry).is_ok());
+            // Who holds them does not matter to whether they are described.
+            let options = Options::default();
+            let is_described = |vendor: &'static Vendor| {
+                let taken = Taken::default();
+                let wish = Wish { vendor, selection, options: &options, taken: &taken };
+                kinds(vendor).any(|kind| of_kind(&kind, wish, registry, &mut |_| Ok(Vec::new())).is_ok())
+            };
             let undescribed = vendors.iter().take_while(|vendor| !is_described(vendor));
             undescribed.filter_map(|vendor| Some((*vendor, kinds(vendor).next()?))).find(can_be_tried)
         }
@@ -130,10 +183,11 @@ pub fn lacking(request: &Request, registry: &Registry, tried: &[Undescribed], ve
     request.asks.iter().find_map(|ask| of_ask(&ask.want))
 }
 
-/// Finds every wish of `request` in `registry`.
-pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resolution, Missing<'a>> {
+/// Finds every wish of `request` in `registry`; `choose` chooses among the devices of a count.
+pub fn resolve<'a>(request: &'a Request, registry: &Registry, choose: Choose<'_>) -> Result<Resolution, Missing<'a>> {
     let mut resolution = Resolution::default();
     let mut missing = Vec::new();
+    let mut held = None;
     let mut taken = Taken::default();
     for ask in &request.asks {
         if let Some(owner) = ask.beside.filter(|owner| !resolution.has_device_of(owner)) {
@@ -141,9 +195,9 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
             resolution.notes.push(note);
             continue;
         }
-        match chosen(&ask.want, registry) {
+        match chosen(ask, registry, &taken, choose) {
             Ok(Choice::Devices(names)) => {
-                let (grant, absent) = taken.take(names, &ask.source, registry, &mut resolution.parts);
+                let (grant, absent) = taken.take(names, ask, registry, &mut resolution.parts);
                 missing.extend(absent.into_iter().map(|name| (name, &ask.source)));
                 resolution.grants.extend(Some(grant).filter(|grant| !grant.devices.is_empty()));
             }
@@ -159,14 +213,21 @@ pub fn resolve<'a>(request: &'a Request, registry: &Registry) -> Result<Resoluti
                     taken.take_part(file.of_all_devices(), &mut resolution.parts);
                 }
             }
-            Err(names) if is_companion(&ask.want) => {
+            Err(Shortfall::Held(why)) => held = held.or(Some((why, &ask.source))),
+            Err(Shortfall::Names(names)) if is_companion(&ask.want) => {
                 let names = names.join(", ");
                 resolution.notes.push(format!("{} asks for {names}, which this host has not", ask.source));
             }
-            Err(names) => missing.extend(names.into_iter().map(|name| (name, &ask.source))),
+            Err(Shortfall::Names(names)) => missing.extend(names.into_iter().map(|name| (name, &ask.source))),
         }
     }
-    if missing.is_empty() { Ok(resolution) } else { Err(Missing(missing)) }
+    if missing.is_empty() && held.is_none() { Ok(resolution) } else { Err(Missing { names: missing, held }) }
+}
+
+/// Why a wish is not satisfied: qualified names that are missing, or devices that others hold.
+enum Shortfall {
+    Names(Vec<String>),
+    Held(String),
 }
 
 fn is_of(vendor: &Vendor, kind: &Kind) -> bool {
@@ -189,11 +250,12 @@ impl Taken {
     fn take(
         &mut self,
         names: Vec<QualifiedName>,
-        source: &Source,
+        ask: &Ask,
         registry: &Registry,
         parts: &mut Vec<Part>,
     ) -> (Grant, Vec<String>) {
-        let mut grant = Grant { devices: Vec::new(), source: source.clone(), files: Vec::new() };
+        let (source, options) = (ask.source.clone(), ask.options.clone());
+        let mut grant = Grant { devices: Vec::new(), source, files: Vec::new(), parts: Vec::new(), options };
         let mut absent = Vec::new();
         let mut files: BTreeSet<FileId> = BTreeSet::new();
         for name in names {
@@ -205,8 +267,9 @@ impl Taken {
                 grant.files.push(registry.path(part.file).to_owned());
             }
             self.take_part(part.file.of_all_devices(), parts);
-            // What is granted already is logged already, whoever asks for it again.
-            if self.take_part(part, parts) {
+            // What is granted already is logged already, whoever asks for it again; unless this ask leases or limits it.
+            if self.take_part(part, parts) || ask.options != Options::default() {
+                grant.parts.push(part);
                 grant.devices.push(name);
             }
         }
@@ -227,15 +290,25 @@ enum Choice {
     DriverOnly(Kind),
 }
 
-/// The names that `want` comes to. The error holds the names that are missing.
-fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
-    let (vendors, answered, selection) = match want {
+/// One vendor's part in a wish.
+#[derive(Clone, Copy)]
+struct Wish<'s> {
+    vendor: &'static Vendor,
+    selection: &'s Selection,
+    options: &'s Options,
+    taken: &'s Taken,
+}
+
+/// The names that `ask` comes to.
+fn chosen(ask: &Ask, registry: &Registry, taken: &Taken, choose: Choose<'_>) -> Result<Choice, Shortfall> {
+    let (vendors, answered, selection) = match &ask.want {
         Want::Names(names) => return Ok(Choice::Devices(names.clone())),
         Want::Devices { vendors, answered, selection } => (vendors, answered, selection),
     };
-    let mut failure: Option<(bool, Kind, Vec<Cow<'_, str>>)> = None;
+    let mut failure: Option<(bool, Kind, Lack<'_>)> = None;
     for (vendor, kind) in vendors.iter().flat_map(|vendor| kinds(vendor).map(move |kind| (vendor, kind))) {
-        match of_kind(&kind, vendor, selection, registry) {
+        let wish = Wish { vendor, selection, options: &ask.options, taken };
+        match of_kind(&kind, wish, registry, choose) {
             Ok(_) if answered.contains(vendor) => return Ok(Choice::Devices(Vec::new())),
             Ok(choice) => return Ok(choice),
             // The error is about the first vendor that is on this machine at all, else about the first.
@@ -249,9 +322,13 @@ fn chosen(want: &Want, registry: &Registry) -> Result<Choice, Vec<String>> {
     }
     match (selection, vendors.first().and_then(|vendor| kinds(vendor).next())) {
         (Selection::DriverOnly, Some(kind)) => Ok(Choice::DriverOnly(kind)),
-        _ => Err(failure.map_or_else(Vec::new, |(_, kind, missing)| {
-            missing.iter().map(|device| format!("{kind}={device}")).collect()
-        })),
+        _ => Err(match failure {
+            Some((_, _, Lack::Held(why))) => Shortfall::Held(why),
+            Some((_, kind, Lack::Names(missing))) => {
+                Shortfall::Names(missing.iter().map(|device| format!("{kind}={device}")).collect())
+            }
+            None => Shortfall::Names(Vec::new()),
+        }),
     }
 }
 
@@ -259,15 +336,11 @@ fn kinds(vendor: &Vendor) -> impl Iterator<Item = Kind> + use<> {
     vendor.kinds.iter().filter_map(|kind| kind.parse().ok())
 }
 
-/// The devices of `kind` that `selection` selects. The error holds the devices that `registry` does not have.
-fn of_kind<'s>(
-    kind: &Kind,
-    vendor: &Vendor,
-    selection: &'s Selection,
-    registry: &Registry,
-) -> Result<Choice, Vec<Cow<'s, str>>> {
+/// The devices of `kind` that `wish` selects.
+fn of_kind<'s>(kind: &Kind, wish: Wish<'s>, registry: &Registry, choose: Choose<'_>) -> Result<Choice, Lack<'s>> {
+    let Wish { vendor, selection, options, taken } = wish;
     let names: BTreeSet<&str> = registry.names(kind).into_iter().collect();
-    let named = |devices: &mut dyn Iterator<Item = Cow<'s, str>>| -> Result<Choice, Vec<Cow<'s, str>>> {
+    let named = |devices: &mut dyn Iterator<Item = Cow<'s, str>>| -> Result<Choice, Lack<'s>> {
         let (mut found, mut missing) = (Vec::new(), Vec::new());
         for device in devices {
             match names.contains(&*device).then(|| kind.device(&device)) {
@@ -275,25 +348,29 @@ fn of_kind<'s>(
                 _ => missing.push(device),
             }
         }
-        if missing.is_empty() { Ok(Choice::Devices(found)) } else { Err(missing) }
+        if missing.is_empty() { Ok(Choice::Devices(found)) } else { Err(Lack::Names(missing)) }
     };
-    let each = |devices: &[NamedDevice<'_>]| -> Result<Choice, Vec<Cow<'s, str>>> {
-        Ok(Choice::Devices(devices.iter().filter_map(|device| kind.device(device.name()).ok()).collect()))
+    let mut choose_among = |devices: &[NamedDevice<'_>], count: Option<usize>| -> Result<Choice, Lack<'s>> {
+        let is_taken: Vec<bool> = devices.iter().map(|device| taken.0.contains(&device.part)).collect();
+        let choosable = Choosable { vendor, kind, devices, is_taken: &is_taken, registry, count, options };
+        let chosen = choose(&choosable).map_err(Lack::Held)?;
+        let chosen = chosen.into_iter().filter_map(|index| kind.device(devices.get(index)?.name()).ok());
+        Ok(Choice::Devices(chosen.collect()))
     };
     match selection {
         Selection::Ids(ids) => named(&mut ids.iter().map(|id| (vendor.canonical)(id))),
-        Selection::All if names.contains("all") => named(&mut ["all".into()].into_iter()),
+        Selection::All if names.contains("all") && options.model.is_none() => named(&mut ["all".into()].into_iter()),
         Selection::All => match registry.devices(kind).as_slice() {
             [] => named(&mut ["all".into()].into_iter()),
-            devices => each(devices),
+            devices => choose_among(devices, None),
         },
         Selection::Count(count) => {
             let devices = registry.countable(kind);
             let missing = (devices.len()..*count).map(|index| index.to_string().into()).collect::<Vec<_>>();
-            if missing.is_empty() { each(devices.get(..*count).unwrap_or(&devices)) } else { Err(missing) }
+            if missing.is_empty() { choose_among(&devices, Some(*count)) } else { Err(Lack::Names(missing)) }
         }
         Selection::DriverOnly if names.contains("none") => named(&mut ["none".into()].into_iter()),
-        Selection::DriverOnly if names.is_empty() => Err(Vec::new()),
+        Selection::DriverOnly if names.is_empty() => Err(Lack::Names(Vec::new())),
         Selection::DriverOnly => Ok(Choice::DriverOnly(kind.clone())),
     }
 }
@@ -304,6 +381,12 @@ const MOST_NAMES: usize = 1024;
 const MOST_KINDS: usize = 8;
 
 impl Missing<'_> {
+    /// The error, where nothing is missing but others hold what is there.
+    pub fn held(&self) -> Option<Error> {
+        let (message, source) = self.held.as_ref().filter(|_| self.names.is_empty())?;
+        Some(Error::Request { source: source.to_string(), message: message.clone() })
+    }
+
     /// The error that says who asked, which files are out of date (`stale`), what `everything` on this machine has in place of
     /// it, and what to do.
     pub fn explained(
@@ -316,7 +399,7 @@ impl Missing<'_> {
         let mut parts = Vec::new();
         let mut sources: Vec<&Source> = Vec::new();
         // Names that one source asks for follow each other.
-        for (_, source) in &self.0 {
+        for (_, source) in &self.names {
             if sources.last() != Some(source) {
                 sources.push(source);
             }
@@ -324,7 +407,7 @@ impl Missing<'_> {
         parts.push(format!("asked for by {}", listed(sources.iter().map(ToString::to_string), " and ")));
         parts.extend(stale);
         let mut seen = BTreeSet::new();
-        let kinds = self.0.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind);
+        let kinds = self.names.iter().filter_map(|(name, _)| name.split_once('=')).map(|(kind, _)| kind);
         for kind in kinds.filter(|kind| seen.insert(*kind)).take(MOST_KINDS) {
             parts.push(self.what_exists(kind, everything, spec_dirs));
             parts.extend(self.what_a_file_would_have(kind, vendors));
@@ -334,9 +417,9 @@ impl Missing<'_> {
         if problems.len() > 3 {
             parts.push(format!("and {} more, see \"gpu-ctk cdi list\"", problems.len() - 3));
         }
-        let more = self.0.len().saturating_sub(MOST_NAMES);
+        let more = self.names.len().saturating_sub(MOST_NAMES);
         parts.extend((more > 0).then(|| format!("{more} more devices are unavailable")));
-        let devices = self.0.into_iter().map(|(name, _)| name).take(MOST_NAMES).collect();
+        let devices = self.names.into_iter().map(|(name, _)| name).take(MOST_NAMES).collect();
         Error::Unresolvable { devices, because: parts.join("; ") }
     }
 
@@ -344,7 +427,7 @@ impl Missing<'_> {
     fn what_a_file_would_have(&self, kind: &str, vendors: Vendors) -> Option<String> {
         let prefix = vendors.by_kind(&kind.parse().ok()?)?.identify?.prefix;
         let start = format!("{kind}={prefix}");
-        let is_one = self.0.iter().any(|(name, _)| name.starts_with(&start));
+        let is_one = self.names.iter().any(|(name, _)| name.starts_with(&start));
         is_one.then(|| format!("\"gpu-ctk cdi generate\" writes a file that has the names {prefix}…"))
     }
 
@@ -368,7 +451,7 @@ impl Missing<'_> {
                 dirs()
             );
         }
-        let wrong = self.0.iter().find_map(|(name, _)| name.strip_prefix(kind)?.strip_prefix('='));
+        let wrong = self.names.iter().find_map(|(name, _)| name.strip_prefix(kind)?.strip_prefix('='));
         let meant = wrong.and_then(|wrong| nearest(wrong, names.iter().copied()));
         let meant = meant.map_or_else(String::new, |name| format!(", did you mean {name}?"));
         format!("this host has {kind}={}{meant}", listed(names.into_iter().map(str::to_owned), ", "))

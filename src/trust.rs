@@ -45,16 +45,20 @@ impl Reader {
     /// The kernel shows the mask of a POSIX ACL as the mode's bits for the group, so a user whom an ACL lets write is one of a file that
     /// its group may write. Such a file is trusted only if the group is root's, so only then the ACL is read.
     pub fn distrusts(self, path: &Path, stat: &FileStat, file: impl AsFd) -> Option<String> {
-        self.judge(path, stat, |list| fgetxattr(file, acl::NAME, list))
+        self.distrusts_owner(path, (stat.st_uid, stat.st_gid, stat.st_mode), file)
+    }
+
+    /// As [`Reader::distrusts`], of something whose owner, group and mode are known.
+    pub fn distrusts_owner(self, path: &Path, (uid, gid, mode): (u32, u32, u32), file: impl AsFd) -> Option<String> {
+        self.judge(path, Writers { uid, gid, mode }, |list| fgetxattr(file, acl::NAME, list))
     }
 
     fn judge(
         self,
         path: &Path,
-        stat: &FileStat,
+        mut writers: Writers,
         read_acl: impl FnOnce(&mut [u8]) -> rustix::io::Result<usize>,
     ) -> Option<String> {
-        let mut writers = Writers { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode };
         if [writers.uid, writers.gid].contains(&UNMAPPED) && is_in_user_namespace() {
             writers = writers.with_unmapped_as_root();
         }
@@ -79,7 +83,8 @@ impl Reader {
         if stat.st_mode & 0o1000 != 0 {
             stat.st_mode &= !0o022;
         }
-        self.judge(path, &stat, |list| getxattr(path, acl::NAME, list))
+        let writers = Writers { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode };
+        self.judge(path, writers, |list| getxattr(path, acl::NAME, list))
     }
 
     /// Whether a file is root's, or this process's user's. An owner that the user namespace does not map is neither: among these are

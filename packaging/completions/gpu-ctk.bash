@@ -40,6 +40,9 @@ _gpu__ctk() {
             gpu__ctk,node)
                 cmd="gpu__ctk__subcmd__node"
                 ;;
+            gpu__ctk,ps)
+                cmd="gpu__ctk__subcmd__ps"
+                ;;
             gpu__ctk,runtime)
                 cmd="gpu__ctk__subcmd__runtime"
                 ;;
@@ -129,6 +132,9 @@ _gpu__ctk() {
                 ;;
             gpu__ctk__subcmd__help,node)
                 cmd="gpu__ctk__subcmd__help__subcmd__node"
+                ;;
+            gpu__ctk__subcmd__help,ps)
+                cmd="gpu__ctk__subcmd__help__subcmd__ps"
                 ;;
             gpu__ctk__subcmd__help,runtime)
                 cmd="gpu__ctk__subcmd__help__subcmd__runtime"
@@ -239,7 +245,7 @@ _gpu__ctk() {
 
     case "${cmd}" in
         gpu__ctk)
-            opts="-h -V --help --version cdi list runtime node system explain compose config doctor help"
+            opts="-h -V --help --version cdi list ps runtime node system explain compose config doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -687,7 +693,7 @@ _gpu__ctk() {
             return 0
             ;;
         gpu__ctk__subcmd__help)
-            opts="cdi list runtime node system explain compose config doctor help"
+            opts="cdi list ps runtime node system explain compose config doctor help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -955,6 +961,20 @@ _gpu__ctk() {
         gpu__ctk__subcmd__help__subcmd__node__subcmd__uninstall)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gpu__ctk__subcmd__help__subcmd__ps)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1257,6 +1277,20 @@ _gpu__ctk() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        gpu__ctk__subcmd__ps)
+            opts="-w -h -V --json --prometheus --watch --help --version"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -158,6 +158,19 @@ _arguments "${_arguments_options[@]}" : \
 '--version[Print version]' \
 && ret=0
 ;;
+(ps)
+_arguments "${_arguments_options[@]}" : \
+'(--prometheus -w --watch)--json[Print JSON]' \
+'(-w --watch)--prometheus[Print the text format of Prometheus, for the textfile directory of a node exporter]' \
+'-w[Show it again every two seconds]' \
+'--watch[Show it again every two seconds]' \
+'-h[Print help]' \
+'--help[Print help]' \
+'-V[Print version]' \
+'--version[Print version]' \
+'::only -- Only this GPU (any of its names), or the GPUs of this container (its name, or the start of its id):_default' \
+&& ret=0
+;;
 (runtime)
 _arguments "${_arguments_options[@]}" : \
 '-h[Print help]' \
@@ -585,6 +598,10 @@ esac
 _arguments "${_arguments_options[@]}" : \
 && ret=0
 ;;
+(ps)
+_arguments "${_arguments_options[@]}" : \
+&& ret=0
+;;
 (runtime)
 _arguments "${_arguments_options[@]}" : \
 ":: :_gpu-ctk__subcmd__help__subcmd__runtime_commands" \
@@ -719,6 +736,7 @@ _gpu-ctk_commands() {
     local commands; commands=(
 'cdi:List, check and resolve CDI devices' \
 'list:List the devices of this machine, of every vendor' \
+'ps:Show which container holds which GPU' \
 'runtime:Tell engines of gpu-runc' \
 'node:Install gpu-runc on a machine that runs pods, and take it away' \
 'system:Make device nodes, and the links to them that systemd needs' \
@@ -884,6 +902,7 @@ _gpu-ctk__subcmd__help_commands() {
     local commands; commands=(
 'cdi:List, check and resolve CDI devices' \
 'list:List the devices of this machine, of every vendor' \
+'ps:Show which container holds which GPU' \
 'runtime:Tell engines of gpu-runc' \
 'node:Install gpu-runc on a machine that runs pods, and take it away' \
 'system:Make device nodes, and the links to them that systemd needs' \
@@ -1004,6 +1023,11 @@ _gpu-ctk__subcmd__help__subcmd__node__subcmd__uninstall_commands() {
     local commands; commands=()
     _describe -t commands 'gpu-ctk help node uninstall commands' commands "$@"
 }
+(( $+functions[_gpu-ctk__subcmd__help__subcmd__ps_commands] )) ||
+_gpu-ctk__subcmd__help__subcmd__ps_commands() {
+    local commands; commands=()
+    _describe -t commands 'gpu-ctk help ps commands' commands "$@"
+}
 (( $+functions[_gpu-ctk__subcmd__help__subcmd__runtime_commands] )) ||
 _gpu-ctk__subcmd__help__subcmd__runtime_commands() {
     local commands; commands=(
@@ -1093,6 +1117,11 @@ _gpu-ctk__subcmd__node__subcmd__status_commands() {
 _gpu-ctk__subcmd__node__subcmd__uninstall_commands() {
     local commands; commands=()
     _describe -t commands 'gpu-ctk node uninstall commands' commands "$@"
+}
+(( $+functions[_gpu-ctk__subcmd__ps_commands] )) ||
+_gpu-ctk__subcmd__ps_commands() {
+    local commands; commands=()
+    _describe -t commands 'gpu-ctk ps commands' commands "$@"
 }
 (( $+functions[_gpu-ctk__subcmd__runtime_commands] )) ||
 _gpu-ctk__subcmd__runtime_commands() {

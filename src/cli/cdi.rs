@@ -13,8 +13,9 @@ use crate::doctor::stale;
 use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Machine};
 use crate::host::Host;
-use crate::request::{Ask, Request, Source, Want};
+use crate::request::{Ask, Options, Request, Source, Want};
 use crate::runtime::grant;
+use crate::runtime::sharing::Sharing;
 use crate::vendor::Vendors;
 
 /// Prints every device that can be asked for; what is wrong with the files goes to stderr.
@@ -194,9 +195,12 @@ pub(super) fn resolve(config: &Config, names: &[String]) -> Result<ExitCode> {
     let parsed: std::result::Result<Vec<QualifiedName>, String> = names.iter().map(|name| name.parse()).collect();
     let names =
         parsed.map_err(|why| Error::Usage(format!("{why}; expected vendor/class=name, such as nvidia.com/gpu=0")))?;
-    let ask = Ask { source: Source::CommandLine, want: Want::Names(names), beside: None };
+    let options = Options::default();
+    let ask = Ask { source: Source::CommandLine, want: Want::Names(names), options, beside: None };
     let request = Request { asks: vec![ask], ..Request::default() };
-    let granted = grant(&request, config, Vendors::with(&config.vendor)?)?;
+    let host = Host::open(&config.host.root)?;
+    let mut sharing = Sharing::look(config, &host, None);
+    let granted = grant(&request, config, Vendors::with(&config.vendor)?, &host, &mut sharing)?;
     for note in &granted.notes {
         output::note(&note);
     }

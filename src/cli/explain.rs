@@ -16,6 +16,7 @@ use crate::messages::{self, Message};
 use crate::oci::Spec;
 use crate::request::{Ask, Refusal, Request, Selection, Want};
 use crate::runtime::bundle::Bundle;
+use crate::runtime::sharing::Sharing;
 use crate::runtime::{Granted, access, decide, deliver, edited, low_level};
 use crate::vendor::Vendors;
 
@@ -58,6 +59,8 @@ struct Story {
     request: Option<Request>,
     /// What is granted and the text of the new document, if it changes.
     outcome: Result<(Granted, Option<String>)>,
+    /// Why each device of a count was chosen or not.
+    reasons: Vec<String>,
 }
 
 impl Explain {
@@ -131,20 +134,24 @@ fn follow(spec: &Spec<'_>, config: &Config, vendors: Vendors, scope: Scope) -> S
     let view = spec.view();
     match Request::from_spec(&view, &config.policy, vendors) {
         Ok(Some(request)) => {
-            let outcome = decide(spec, &view, &request, config, vendors).and_then(|mut granted| {
-                let host = Host::open(&config.host.root)?;
+            let mut reasons = Vec::new();
+            let outcome = Host::open(&config.host.root).and_then(|host| {
+                let mut sharing = Sharing::look(config, &host, Some(spec)).read();
+                let granted = decide(spec, &view, &request, config, vendors, &host, &mut sharing);
+                reasons = sharing.reasons;
+                let mut granted = granted?;
                 if scope == Scope::User {
                     let keeps_groups = low_level::keeps_groups(&view);
                     granted.notes.extend(access::check(&granted.edits.device_nodes, keeps_groups, None, &host)?);
                 }
                 let routes = deliver(spec, &view, &mut granted, &host, geteuid().is_root())?;
-                let text = edited(spec, &request, &granted.edits, &routes)?;
+                let text = edited(spec, &request, &granted, &routes)?;
                 Ok((granted, text))
             });
-            Story { scope, outcome, request: Some(request) }
+            Story { scope, outcome, request: Some(request), reasons }
         }
-        Ok(None) => Story { scope, request: None, outcome: Ok((Granted::default(), None)) },
-        Err(error) => Story { scope, request: None, outcome: Err(error) },
+        Ok(None) => Story { scope, request: None, outcome: Ok((Granted::default(), None)), reasons: Vec::new() },
+        Err(error) => Story { scope, request: None, outcome: Err(error), reasons: Vec::new() },
     }
 }
 
@@ -178,6 +185,9 @@ impl Story {
         );
         let refused = self.refusals().iter().map(|refusal| format!("refuses {refusal}")).collect();
         section("policy", refused, if self.asks().is_empty() { "has nothing to judge" } else { "allows it" });
+        if !self.reasons.is_empty() {
+            section("candidates", self.reasons.clone(), "");
+        }
         match &self.outcome {
             Err(error) => section("error, the container would not start", vec![error.to_string()], ""),
             Ok((granted, _)) => {
@@ -206,6 +216,7 @@ impl Story {
             "scope": self.scope.to_string(),
             "asked": self.asks().iter().map(asked).collect::<Vec<_>>(),
             "refused": self.refusals().iter().map(refused).collect::<Vec<_>>(),
+            "candidates": self.reasons,
         });
         let outcome = match &self.outcome {
             Err(error) => json!({"error": error.to_string()}),
@@ -242,7 +253,7 @@ fn wish(want: &Want) -> String {
     };
     match selection {
         Selection::All => format!("all devices of {vendor}"),
-        Selection::Count(count) => format!("the first {count} of {vendor}"),
+        Selection::Count(count) => format!("{count} of {vendor}"),
         Selection::Ids(ids) => format!("{} of {vendor}", ids.join(", ")),
         Selection::DriverOnly => format!("no device, but the driver's files of {vendor}"),
     }

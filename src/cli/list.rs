@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::output::{self, answer};
-use super::vendors;
+use super::{ps, vendors};
 use crate::config::Config;
 use crate::error::Result;
 use crate::generate::{self, Item, Machine};
@@ -43,41 +43,43 @@ impl List {
                 }
             }
         }
+        let holders = ps::counts(&items, &host);
         match self.json {
-            true => output::json(&json!(items.iter().map(as_json).collect::<Vec<_>>()))?,
-            false => answer(&table(&items, self.vendor.as_deref().unwrap_or("any vendor")))?,
+            true => output::json(&json!(items.iter().zip(&holders).map(as_json).collect::<Vec<_>>()))?,
+            false => answer(&table(&items, &holders, self.vendor.as_deref().unwrap_or("any vendor")))?,
         }
         Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
 }
 
-fn as_json(item: &Item) -> serde_json::Value {
+fn as_json((item, holders): (&Item, &usize)) -> serde_json::Value {
     json!({
         "vendor": item.vendor.name, "kind": item.vendor.kinds.first(), "index": item.identity.index,
         "names": item.names, "model": item.identity.model, "uniqueId": item.identity.unique_id,
         "pciAddress": item.identity.address, "numaNode": item.numa, "partition": item.partition,
-        "nodes": item.nodes, "driver": item.driver,
+        "nodes": item.nodes, "driver": item.driver, "holders": holders,
     })
 }
 
-const TITLES: [&str; 9] = ["VENDOR", "INDEX", "MODEL", "ID", "PCI", "NUMA", "PARTITION", "DRIVER", "NODES"];
+const TITLES: [&str; 10] = ["VENDOR", "INDEX", "MODEL", "ID", "PCI", "NUMA", "PARTITION", "DRIVER", "HOLDERS", "NODES"];
 
 /// One line a device, in columns. `whose` they are is for where there are none.
-fn table(items: &[Item], whose: &str) -> String {
+fn table(items: &[Item], holders: &[usize], whose: &str) -> String {
     if items.is_empty() {
         return format!("this host has no device of {whose}; is the driver loaded?\n");
     }
-    let rows: Vec<[String; 9]> = std::iter::once(TITLES.map(str::to_owned)).chain(items.iter().map(row)).collect();
+    let rows = std::iter::once(TITLES.map(str::to_owned)).chain(items.iter().zip(holders).map(row));
+    let rows: Vec<[String; 10]> = rows.collect();
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..TITLES.len()).filter_map(width).collect();
-    let line = |row: &[String; 9]| {
+    let line = |row: &[String; 10]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
     };
     rows.iter().map(line).collect()
 }
 
-fn row(item: &Item) -> [String; 9] {
+fn row((item, holders): (&Item, &usize)) -> [String; 10] {
     let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).unwrap_or("-").to_owned();
     let is_part = item.identity.instance.is_some();
     [
@@ -89,6 +91,7 @@ fn row(item: &Item) -> [String; 9] {
         text(item.numa.map(|node| node.to_string()).as_deref()),
         text(item.partition.as_deref()),
         text(item.driver.as_deref()),
+        holders.to_string(),
         text(Some(&item.nodes.join(" "))),
     ]
 }

@@ -15,6 +15,7 @@ mod naming;
 mod node;
 mod output;
 mod patch;
+mod ps;
 mod runtime;
 mod system;
 mod vendors;
@@ -48,6 +49,8 @@ enum Command {
     Cdi(CdiCommand),
     /// List the devices of this machine, of every vendor
     List(list::List),
+    /// Show which container holds which GPU
+    Ps(ps::Ps),
     /// Tell engines of gpu-runc
     #[command(subcommand)]
     Runtime(RuntimeCommand),
@@ -150,6 +153,7 @@ fn run(command: Command) -> Result<ExitCode> {
         }
         Command::Cdi(CdiCommand::Resolve { names, dirs }) => cdi::resolve(&dirs.in_place(config?)?, &names),
         Command::List(list) => list.run(&config?),
+        Command::Ps(ps) => ps.run(&config?),
         Command::Runtime(RuntimeCommand::Configure(configure)) => configure.run(config),
         Command::Node(node) => node.run(),
         Command::System(system) => system.run(config?),

@@ -53,6 +53,11 @@ pub(super) fn or_gone(written: io::Result<()>) -> Result<()> {
     }
 }
 
+/// Clears the terminal, for text that is shown again and again.
+pub(super) fn clear() -> Result<()> {
+    document("\u{1b}[H\u{1b}[J")
+}
+
 /// `text` with all but its line ends and tabs escaped.
 fn lines(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());

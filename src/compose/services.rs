@@ -47,6 +47,8 @@ pub(super) struct Service<'a> {
     pub nodes: Vec<Json>,
     /// The runtime that the files name.
     pub runtime: Option<String>,
+    /// How many containers it has, where the files say so.
+    pub replicas: Option<u64>,
     /// Whether its annotations are a list of `KEY=VALUE`.
     pub lists_annotations: bool,
     /// Where it has the annotation already.
@@ -108,6 +110,7 @@ pub fn plan<'a>(documents: &'a [Document], runtime: &'a str, vendors: Vendors) -
     services.retain(|service| service.reservations().next().is_some());
     for service in &services {
         service.check(vendors)?;
+        service.collision().into_iter().for_each(|note| notes.add(note));
         if let Some(other) = service.runtime.as_ref().filter(|other| *other != runtime) {
             let name = Escaped::name(service.name);
             notes.add(format!("service {name}: runtime {} is replaced", Escaped::quoted(other)));
@@ -176,7 +179,17 @@ impl Notes {
 impl<'a> Service<'a> {
     fn new(name: &'a str) -> Self {
         let (devices, gpus, names, nodes) = (vec![], vec![], vec![], vec![]);
-        Service { name, devices, gpus, names, nodes, runtime: None, lists_annotations: false, request: None }
+        Service {
+            name,
+            devices,
+            gpus,
+            names,
+            nodes,
+            runtime: None,
+            replicas: None,
+            lists_annotations: false,
+            request: None,
+        }
     }
 
     /// Takes in what a file, or a service that this one extends, says, over what was said before.
@@ -211,6 +224,10 @@ impl<'a> Service<'a> {
         if clears || runtime.is_some() {
             self.runtime = runtime.and_then(Node::text).map(str::to_owned);
         }
+        for path in [&["deploy", "replicas"][..], &["scale"]] {
+            let replicas = walk(node, path).1.and_then(|node| node.json().as_u64());
+            self.replicas = replicas.or(self.replicas);
+        }
         let (clears, annotations) = walk(node, &["annotations"]);
         if clears {
             (self.request, self.lists_annotations) = (None, false);
@@ -234,6 +251,21 @@ impl<'a> Service<'a> {
     /// The annotation's value.
     pub(super) fn value(&self) -> String {
         value::of(&self.reservations().map(|found| &found.reservation.entry).collect::<Vec<_>>())
+    }
+
+    /// A note where all replicas reserve the same devices by name, which a count would spread.
+    fn collision(&self) -> Option<String> {
+        let replicas = self.replicas.filter(|replicas| *replicas > 1)?;
+        let ids = self.reservations().filter_map(|found| found.reservation.entry.get("device_ids")?.as_array());
+        let ids: Vec<&str> = ids.flatten().filter_map(Json::as_str).filter(|id| *id != "all").collect();
+        (!ids.is_empty()).then(|| {
+            let (name, ids) = (Escaped::name(self.name), ids.join(", "));
+            let ids = Escaped::name(&ids);
+            format!(
+                "service {name}: its {replicas} replicas share {ids}; with a count each replica gets the devices that fewest \
+                 containers hold"
+            )
+        })
     }
 
     /// Whether gpu-runc will understand each reservation, and that nothing else asks for the service already.

@@ -353,3 +353,43 @@ fn what_was_not_looked_into_and_what_is_replaced_is_noted() {
     ];
     assert_eq!(notes, expected);
 }
+
+#[test]
+fn replicas_that_name_their_devices_are_noted() {
+    let devices = |list: &str| format!("deploy: {{resources: {{reservations: {{devices: [{list}]}}}}");
+    for (service, expected) in [
+        (
+            format!("{}, replicas: 3}}", devices("{device_ids: ['0', '1']}")),
+            Some("service a: its 3 replicas share 0, 1; with a count"),
+        ),
+        (
+            format!("{}}}, scale: 2", devices("{device_ids: ['0']}")),
+            Some("service a: its 2 replicas share 0; with a count"),
+        ),
+        (format!("{}, replicas: 1}}", devices("{device_ids: ['0']}")), None),
+        (format!("{}, replicas: 3}}", devices("{count: 1, options: {lease: exclusive}}")), None),
+        (format!("{}, replicas: 3}}", devices("{device_ids: [all]}")), None),
+    ] {
+        let text = format!("services: {{a: {{image: x, {service}}}}}");
+        let documents = [Document::parse(Path::new("c.yaml"), text.clone()).unwrap()];
+        let plan = plan(&documents, "gpu-runc", Vendors::known()).unwrap();
+        match expected {
+            Some(expected) => {
+                assert!(plan.notes.iter().any(|note| note.starts_with(expected)), "{text}: {:?}", plan.notes);
+            }
+            None => assert_eq!(plan.notes, [""; 0], "{text}"),
+        }
+    }
+}
+
+#[test]
+fn options_go_with_their_reservation() {
+    let text = "services: {a: {image: x, gpus: [{count: 1, options: {lease: exclusive, memory: 8g}}]}}";
+    let documents = [Document::parse(Path::new("c.yaml"), text.to_owned()).unwrap()];
+    let overriding = plan(&documents, "gpu-runc", Vendors::known()).unwrap().overriding().unwrap();
+    assert!(overriding.contains(r#"[{"count":1,"options":{"lease":"exclusive","memory":"8g"}}]"#), "{overriding}");
+    let text = "services:\n  a:\n    gpus:\n    - count: 1\n      options: {memroy: 8g}\n";
+    let documents = [Document::parse(Path::new("c.yaml"), text.to_owned()).unwrap()];
+    let error = plan(&documents, "gpu-runc", Vendors::known()).unwrap_err().to_string();
+    assert!(error.starts_with("c.yaml:4: service a: ") && error.contains("unknown option \"memroy\""), "{error}");
+}

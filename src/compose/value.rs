@@ -13,6 +13,9 @@ pub(super) fn of(entries: &[&Json]) -> String {
 
 /// `all`, `2`, `device=0` or `driver=amd`, where that is all that the entry says.
 fn in_a_word(entry: &Json) -> Option<String> {
+    if entry.get("options").is_some_and(|options| !options.is_null()) {
+        return None;
+    }
     let ids = match entry.get("device_ids") {
         Some(ids) => Some(ids.as_array()?.as_slice()),
         None => None,
@@ -52,6 +55,10 @@ mod tests {
             (json!({"driver": "amd", "count": "all"}), r#"[{"count":"all","driver":"amd"}]"#),
             (json!({"device_ids": ["0", "1"]}), r#"[{"device_ids":["0","1"]}]"#),
             (json!({"device_ids": ["0,1"]}), r#"[{"device_ids":["0,1"]}]"#),
+            (
+                json!({"count": 1, "options": {"lease": "exclusive"}}),
+                r#"[{"count":1,"options":{"lease":"exclusive"}}]"#,
+            ),
             (json!({"count": "${N}"}), r#"[{"count":"${N}"}]"#),
         ] {
             assert_eq!(of(&[&entry]), value);

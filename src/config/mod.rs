@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, SFlag, fstat};
 use serde::{Deserialize, Serialize};
 
 pub use fault::line_of;
-pub use policy::{Pods, Policy, Refused, Who};
+pub use policy::{Exclusive, Pods, Policy, Refused, Who};
 
 use crate::error::{Error, Escaped, Result};
 use crate::trust::Reader;
@@ -108,6 +108,8 @@ pub struct Inject {
     pub params: bool,
     /// Whose devices Docker's `--gpus` is for.
     pub docker_gpus: DockerGpus,
+    /// Which devices a request by count takes.
+    pub pick: Picked,
 }
 
 /// Whose devices Docker's `--gpus` is for.
@@ -131,6 +133,16 @@ pub enum Generate {
     Never,
     /// Always, in place of the files of known vendors.
     Always,
+}
+
+/// Which devices a request by count takes, where it does not say so itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Picked {
+    /// Those that the fewest containers hold.
+    Least,
+    /// Those with the lowest indices.
+    First,
 }
 
 /// What becomes of the known hooks of vendors' CDI files.
@@ -183,7 +195,8 @@ impl Default for Host {
 
 impl Default for Inject {
     fn default() -> Self {
-        Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true, docker_gpus: DockerGpus::Any }
+        let (docker_gpus, pick) = (DockerGpus::Any, Picked::Least);
+        Inject { generate: Generate::Missing, hooks: Hooks::Native, params: true, docker_gpus, pick }
     }
 }
 
@@ -356,6 +369,7 @@ mod tests {
             annotation-prefixes = ["cdi.k8s.io/"]
             mounts = true
             refused = "warn"
+            exclusive = "annotations"
             [policy.pods]
             env = "never"
             annotations = false
@@ -366,6 +380,7 @@ mod tests {
             hooks = "native"
             params = true
             docker-gpus = "any"
+            pick = "least"
         "#;
         assert_eq!(parse(documented), Ok(Config::default()));
     }

@@ -26,6 +26,8 @@ pub struct Policy {
     pub mounts: bool,
     /// What becomes of a container whose request the policy refuses.
     pub refused: Refused,
+    /// Who can lease devices exclusively. Containers of pods never can.
+    pub exclusive: Exclusive,
     /// What holds for pods in place of the above.
     pub pods: Pods,
     /// Whose devices a hook of Docker's `--gpus` asks for: `inject.docker-gpus`.
@@ -77,6 +79,20 @@ pub enum Refused {
     Error,
 }
 
+/// Who can lease devices exclusively.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Exclusive {
+    /// Annotations, which engines take from the command line and from compose files. An image's environment cannot.
+    Annotations,
+    /// Every source.
+    Always,
+    /// Containers with `CAP_SYS_ADMIN`.
+    Privileged,
+    /// None.
+    Never,
+}
+
 impl Default for Policy {
     fn default() -> Self {
         Policy {
@@ -86,6 +102,7 @@ impl Default for Policy {
             annotation_prefixes: vec!["cdi.k8s.io/".to_owned()],
             mounts: true,
             refused: Refused::Warn,
+            exclusive: Exclusive::Annotations,
             pods: Pods::default(),
             docker_gpus: DockerGpus::Any,
             file: PATH.into(),

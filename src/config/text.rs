@@ -59,6 +59,12 @@ impl Config {
             &policy.refused,
             "who is refused starts without: warn; or not: error; or not if devices were named: explicit",
         );
+        line(
+            &mut text,
+            "exclusive",
+            &policy.exclusive,
+            "who can use lease=exclusive: annotations, always, privileged, never; pods never",
+        );
 
         let pods = &policy.pods;
         section(&mut text, "policy.pods", "in place of those, for containers of Kubernetes pods");
@@ -96,6 +102,12 @@ impl Config {
             "docker-gpus",
             &inject.docker_gpus,
             "Docker's --gpus: any (the host's own vendor where it has no NVIDIA GPU), nvidia",
+        );
+        line(
+            &mut text,
+            "pick",
+            &inject.pick,
+            "which devices a count takes: least (that the fewest containers hold), first (lowest index)",
         );
 
         for row in vendor {
@@ -164,7 +176,7 @@ fn toml(value: &Json) -> String {
 mod tests {
     use std::path::Path;
 
-    use super::super::{DockerGpus, Generate, Hooks, Level, Pods, Refused, Who};
+    use super::super::{DockerGpus, Exclusive, Generate, Hooks, Inject, Level, Picked, Pods, Refused, Who};
     use super::*;
 
     fn parsed(text: &str) -> Config {
@@ -192,11 +204,11 @@ mod tests {
         (config.policy.env, config.policy.management) = (Who::Never, Who::Always);
         config.policy.annotations = false;
         config.policy.refused = Refused::Error;
+        config.policy.exclusive = Exclusive::Never;
         let namespaces = vec!["ml".to_owned(), "*".to_owned()];
         config.policy.pods = Pods { env: Who::Privileged, annotations: true, refused: Refused::Warn, namespaces };
-        let docker_gpus = DockerGpus::Nvidia;
-        config.inject =
-            super::super::Inject { generate: Generate::Always, hooks: Hooks::Keep, params: false, docker_gpus };
+        let (docker_gpus, pick) = (DockerGpus::Nvidia, Picked::First);
+        config.inject = Inject { generate: Generate::Always, hooks: Hooks::Keep, params: false, docker_gpus, pick };
         config.policy.docker_gpus = docker_gpus;
         config.vendor = vec![Vendor { name: "acme".into(), env: vec!["A=b".into()], ..Vendor::default() }];
         assert_eq!(parsed(&config.to_text()), config);

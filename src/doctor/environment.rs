@@ -4,12 +4,13 @@
 
 #![allow(clippy::disallowed_methods, reason = "reads the PATH of the person who asks")]
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::config::Config;
 use crate::configure::{Engine, scope};
 use crate::host::Host;
-use crate::runtime::{exec, low_level};
+use crate::runtime::{exec, low_level, sharing};
 
 /// This process and its user.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub struct Environment {
     pub gids: Vec<u32>,
     /// Whether the kernel lets this process call openat2.
     pub has_openat2: bool,
+    /// Where this user's programs keep what is gone with the session.
+    pub runtime_dir: Option<OsString>,
     /// The configuration file, and whether it is there.
     pub config: PathBuf,
     /// What is wrong with the configuration, in whose place the defaults stand.
@@ -48,6 +51,7 @@ impl Environment {
             uid: nix::unistd::geteuid().as_raw(),
             gids,
             has_openat2: Host::has_openat2(),
+            runtime_dir: sharing::runtime_dir(),
             config: Config::path(),
             config_fault,
             runtime: low_level::first(&config.runtimes).map_err(|error| error.to_string()),
@@ -68,6 +72,7 @@ impl Environment {
             uid: 0,
             gids: Vec::new(),
             has_openat2: true,
+            runtime_dir: None,
             config: PathBuf::new(),
             config_fault: None,
             runtime: Err(String::new()),

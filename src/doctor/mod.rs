@@ -10,6 +10,7 @@ mod drivers;
 mod engines;
 pub mod environment;
 mod gpus;
+mod holders;
 mod kernel;
 mod links;
 mod nodes;
@@ -138,6 +139,7 @@ pub static CHECKS: &[Check] = &[
     Check { id: "toolkit", title: "vendor toolkit", look: toolkits::look },
     Check { id: "cdi-dir", title: "CDI directory", look: cdi::directories },
     Check { id: "cdi-file", title: "CDI file", look: cdi::files },
+    Check { id: "holders", title: "holders", look: holders::look },
     Check { id: "engine", title: "engine", look: engines::look },
     Check { id: "gpus", title: "--gpus", look: gpus::look },
     Check { id: "user-namespaces", title: "user namespaces", look: access::namespaces },

@@ -36,12 +36,17 @@ pub fn inventory(vendor: &'static Vendor, machine: Machine<'_>) -> Result<Vec<It
 }
 
 fn item(vendor: &'static Vendor, recipe: &Recipe, device: Device, host: &Host) -> Result<Item> {
-    let Device { names, nodes, identity, .. } = device;
+    let Device { names, nodes, mut identity, .. } = device;
     let function = identity.address.as_deref().map(pci::folder);
     let text = |file: &str| -> Result<Option<String>> {
         let Some(folder) = &function else { return Ok(None) };
         Ok(host.read(&folder.join(file))?.map(|text| text.trim().to_ascii_lowercase()))
     };
+    if let (None, Some(folder)) = (&identity.model, &function) {
+        // The kernel's word for the product, which some drivers have.
+        let product = host.read(&folder.join("product_name"))?;
+        identity.model = product.map(|product| product.trim().to_owned()).filter(|product| !product.is_empty());
+    }
     let numa = match &function {
         Some(folder) => pci::number(host, folder, "numa_node")?,
         None => None,

@@ -33,8 +33,8 @@ fn addresses(host: &Host, folder: &Path) -> Result<Vec<String>> {
     Ok(addresses)
 }
 
-/// Folders of drivers hold more than addresses: `bind`, `module`, subfolders of a bus of their own.
-fn is_address(name: &str) -> bool {
+/// Whether `name` is a PCI address. Folders of drivers hold more than addresses: `bind`, `module`, subfolders of a bus of their own.
+pub fn is_address(name: &str) -> bool {
     let parts: Vec<&str> = name.split([':', '.']).collect();
     parts.len() == 4 && parts.iter().all(|part| u32::from_str_radix(part, 16).is_ok())
 }
@@ -46,6 +46,22 @@ pub fn number(host: &Host, folder: &Path, file: &str) -> Result<Option<u64>> {
         Some(hex) => u64::from_str_radix(hex, 16).ok(),
         None => text.trim().parse().ok(),
     }))
+}
+
+/// The PCI functions from the host bridge down to the function at `address`, both included: `pci0000:00`, `0000:00:01.0`, ….
+/// Empty where sysfs does not have it.
+pub fn ancestry(host: &Host, address: &str) -> Vec<String> {
+    let link = nix::fcntl::readlink(&*host.real(&folder(address)));
+    let path = link.map(|link| link.to_string_lossy().into_owned()).unwrap_or_default();
+    path.split('/').skip_while(|part| !part.starts_with("pci")).map(str::to_owned).collect()
+}
+
+/// The PCI address of the device that has the character device of this number, where sysfs says so.
+pub fn address_of_node(host: &Host, (major, minor): (u32, u32)) -> Option<String> {
+    let link = host.real(Path::new("/sys/dev/char")).join(format!("{major}:{minor}/device"));
+    let target = nix::fcntl::readlink(&link).ok()?.to_string_lossy().into_owned();
+    let name = target.rsplit('/').next()?;
+    is_address(name).then(|| name.to_owned())
 }
 
 /// Puts addresses in the order of their numbers. What is no address comes last.
@@ -66,6 +82,25 @@ mod tests {
         let mut addresses = ["10000:01:00.0", "0000:9b:00.0", "0000:1a:00.0", "0001:00:00.0"].map(str::to_owned);
         sort(&mut addresses);
         assert_eq!(addresses, ["0000:1a:00.0", "0000:9b:00.0", "0001:00:00.0", "10000:01:00.0"]);
+    }
+
+    #[test]
+    fn the_ancestry_of_a_function_is_where_its_link_leads() {
+        let root = tempfile::tempdir().unwrap();
+        let devices = root.path().join("sys/bus/pci/devices");
+        std::fs::create_dir_all(devices.join("0000:0a:00.0")).unwrap();
+        let target = "../../../devices/pci0000:00/0000:00:01.0/0000:01:00.0";
+        std::os::unix::fs::symlink(target, devices.join("0000:01:00.0")).unwrap();
+        let host = Host::open(root.path()).unwrap();
+        assert_eq!(ancestry(&host, "0000:01:00.0"), ["pci0000:00", "0000:00:01.0", "0000:01:00.0"]);
+        for address in ["0000:0a:00.0", "0000:ff:00.0", ""] {
+            assert_eq!(ancestry(&host, address), [""; 0], "{address}");
+        }
+        let node = root.path().join("sys/dev/char/226:128");
+        std::fs::create_dir_all(&node).unwrap();
+        std::os::unix::fs::symlink("../../../0000:01:00.0", node.join("device")).unwrap();
+        assert_eq!(address_of_node(&host, (226, 128)).as_deref(), Some("0000:01:00.0"));
+        assert_eq!(address_of_node(&host, (226, 129)), None);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub struct Changes<'a> {
     pub routes: &'a Routes,
     /// Hooks to take out: (stage, index in its list).
     pub replaced_hooks: &'a [(String, usize)],
+    /// Files of the container's cgroup and lines to add to them.
+    pub unified: &'a [(&'static str, String)],
 }
 
 impl Spec<'_> {
@@ -89,6 +91,17 @@ impl Spec<'_> {
             let old = there.as_ref().and_then(|there| there.entry(name));
             if let Some(text) = unless_equal(old, entries::net_device(device)?) {
                 patch.set_entry(interfaces, name, text);
+            }
+        }
+        let files = &["linux", "resources", "unified"];
+        let there = self.get(files).and_then(|raw| Object::parse(raw).ok());
+        for (file, lines) in changes.unified {
+            let old = there.as_ref().and_then(|there| there.entry(file)).and_then(string).unwrap_or_default();
+            let missing: Vec<&str> = lines.lines().filter(|line| !old.lines().any(|there| there == *line)).collect();
+            if !missing.is_empty() {
+                // Of two lines for one region the later one counts.
+                let before = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
+                patch.set_entry(files, file, quoted(&format!("{old}{before}{}", missing.join("\n"))));
             }
         }
         Ok(patch)

@@ -237,7 +237,7 @@ mod tests {
             let text = json!({"linux": {"devices": there}}).to_string();
             let routes = Routes::from([("/dev/n".to_owned(), route.clone())]);
             let apply = |text: &str| {
-                let changes = Changes { edits: &edits, routes: &routes, replaced_hooks: &[] };
+                let changes = Changes { edits: &edits, routes: &routes, replaced_hooks: &[], unified: &[] };
                 let after = Spec::parse(text, Path::new("config.json")).unwrap().apply(&changes).unwrap();
                 after.unwrap_or_else(|| text.to_owned())
             };

@@ -230,7 +230,7 @@ mod tests {
         let after = |uid: &str| {
             let text = format!(r#"{{"process":{{"user":{{"uid":{uid},"gid":2}}}}}}"#);
             let routes = &Routes::new();
-            let changes = Changes { edits: &edits, routes, replaced_hooks: &[] };
+            let changes = Changes { edits: &edits, routes, replaced_hooks: &[], unified: &[] };
             Spec::parse(&text, Path::new("config.json")).unwrap().apply(&changes).map_err(|error| error.to_string())
         };
         for uid in ["4294967296", "-1", "1e3", "1.0", "\"0\"", "[]", "18446744073709551616"] {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Escaped, Result, nearest};
-use crate::vendor::Vendors;
+use crate::vendor::{Vendor, Vendors};
 
 use super::gathering::{Gathering, Wish};
 use super::gpus::DeviceRequest;
@@ -33,14 +33,7 @@ fn gather_gpus(gathering: &mut Gathering<'_>, value: &str) -> Result<()> {
     }
     let wrong = |message| Error::Request { source: source.to_string(), message };
     for request in parse(value).map_err(wrong)? {
-        let (vendors, list) = match request.driver.as_str() {
-            "" => (gathering.vendors.accelerators(), request.list()),
-            CDI => (Vec::new(), names_only(&request)),
-            driver => {
-                let vendor = gathering.vendors.by_name(driver);
-                (vec![vendor.ok_or_else(|| wrong(unknown(driver, gathering.vendors)))?], request.list())
-            }
-        };
+        let (vendors, list) = of_driver(&request, gathering.vendors).map_err(wrong)?;
         gathering.speak_for(&vendors);
         gathering.ask(Wish { source: source.clone(), vendors, stand_ins: Vec::new(), list })?;
     }
@@ -80,6 +73,18 @@ fn advised(value: &str, message: String) -> String {
     }
 }
 
+/// The vendors that the driver of `request` stands for, and what is listed of theirs. The error is about the driver.
+pub(super) fn of_driver(
+    request: &DeviceRequest,
+    vendors: Vendors,
+) -> std::result::Result<(Vec<&'static Vendor>, std::result::Result<List, String>), String> {
+    Ok(match request.driver.as_str() {
+        "" => (vendors.accelerators(), request.list()),
+        CDI => (Vec::new(), names_only(request)),
+        driver => (vec![vendors.by_name(driver).ok_or_else(|| unknown(driver, vendors))?], request.list()),
+    })
+}
+
 fn names_only(request: &DeviceRequest) -> std::result::Result<List, String> {
     match request.list()? {
         list if list.selection.is_none() => Ok(list),
@@ -116,7 +121,7 @@ fn names(value: &str) -> std::result::Result<List, String> {
         piece.parse().map_err(|reason: String| format!("invalid CDI device name {}: {reason}", Escaped::quoted(piece)))
     };
     let names = value.split(',').map(parse).collect::<std::result::Result<_, _>>()?;
-    List { names, selection: None }.of_bounded_size()
+    List { names, ..List::default() }.of_bounded_size()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Escaped, nearest};
 
+use super::Options;
 use super::gpus::DeviceRequest;
 
 /// The most entries that a list may have.
@@ -41,7 +42,39 @@ fn parse_entry(entry: &Map<String, Value>) -> Result<DeviceRequest, String> {
         }
         (None, Some(_)) => return Err(r#""device_ids" must be a list of strings"#.to_owned()),
     };
-    Ok(DeviceRequest { driver, count, ids })
+    let options = entry.get("options").map_or(Ok(Options::default()), parse_options)?;
+    Ok(DeviceRequest { driver, count, ids, options })
+}
+
+/// A mapping of names to values, or a list of `NAME=VALUE`, as compose takes both.
+fn parse_options(options: &Value) -> Result<Options, String> {
+    let pairs: Vec<(String, String)> = match options {
+        Value::Null => Vec::new(),
+        Value::Object(map) => {
+            let pairs = map.iter().map(|(key, value)| Ok((key.clone(), scalar(value)?)));
+            pairs.collect::<Result<_, String>>()?
+        }
+        Value::Array(items) => items.iter().map(pair).collect::<Result<_, String>>()?,
+        _ => return Err(r#""options" must be a mapping, or a list of NAME=VALUE"#.to_owned()),
+    };
+    Options::parse(pairs.iter().map(|(key, value)| (key.as_str(), value.as_str())))
+}
+
+fn pair(item: &Value) -> Result<(String, String), String> {
+    let pair = item.as_str().and_then(|text| text.split_once('='));
+    let (key, value) = pair.ok_or_else(|| r#""options" must be a mapping, or a list of NAME=VALUE"#.to_owned())?;
+    Ok((key.to_owned(), value.to_owned()))
+}
+
+/// A value of an option as text: compose files hold `memory: 1024` without quotes.
+fn scalar(value: &Value) -> Result<String, String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(word) => Ok(word.to_string()),
+        Value::Null => Ok(String::new()),
+        Value::Array(_) | Value::Object(_) => Err(r#"values of "options" must be texts or numbers"#.to_owned()),
+    }
 }
 
 fn parse_count(count: &Value) -> Result<i64, String> {
@@ -67,6 +100,7 @@ fn string(value: &Value, member: &str) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Lease;
 
     #[test]
     fn entries_mean_what_they_mean_in_a_compose_file() {
@@ -78,16 +112,41 @@ mod tests {
             (r#"[{"count": 0}]"#, "", 0, &[]),
             (r#"[{"count": -3}]"#, "", -3, &[]),
             ("[{}]", "", -1, &[]),
-            (r#"[{"driver": "amd", "options": {"a": "b"}}]"#, "amd", -1, &[]),
             (r#"[{"device_ids": ["0", "GPU-1f"]}]"#, "", 0, &["0", "GPU-1f"]),
             (r#"[{"device_ids": []}]"#, "", 0, &[]),
         ] {
             let ids = ids.iter().map(|&id| id.to_owned()).collect();
-            assert_eq!(parse(json), Ok(vec![DeviceRequest { driver: driver.into(), count, ids }]), "{json}");
+            let request = DeviceRequest { driver: driver.into(), count, ids, options: Options::default() };
+            assert_eq!(parse(json), Ok(vec![request]), "{json}");
         }
         assert_eq!(parse("[]"), Ok(vec![]));
         assert_eq!(parse("[{}, {}]").unwrap().len(), 2);
         assert_eq!(parse(&format!("[{}{{}}]", "{},".repeat(63))).unwrap().len(), MOST);
+    }
+
+    #[test]
+    fn options_are_a_mapping_or_a_list() {
+        let exclusive = Options { lease: Lease::Exclusive, memory: Some(1 << 30), ..Options::default() };
+        for (options, expected) in [
+            (r#"{"lease": "exclusive", "memory": 1073741824}"#, Ok(exclusive.clone())),
+            (r#"["lease=exclusive", "memory=1g"]"#, Ok(exclusive)),
+            ("null", Ok(Options::default())),
+            ("{}", Ok(Options::default())),
+            ("[]", Ok(Options::default())),
+            (r#"{"a": "b"}"#, Err(r#"devices[0]: unknown option "a"; known are lease, pick, near, model, memory"#)),
+            (r#"{"lease": null}"#, Err(r#"devices[0]: option lease is ""; expected shared, exclusive"#)),
+            (r#"{"memory": true}"#, Err(r#"devices[0]: option memory is "true"; expected"#)),
+            (r#"{"lease": {}}"#, Err(r#"devices[0]: values of "options" must be texts or numbers"#)),
+            (r#"["lease"]"#, Err(r#"devices[0]: "options" must be a mapping, or a list of NAME=VALUE"#)),
+            (r#""lease=exclusive""#, Err(r#"devices[0]: "options" must be a mapping, or a list of NAME=VALUE"#)),
+        ] {
+            let read = parse(&format!(r#"[{{"count": 1, "options": {options}}}]"#));
+            match (read, expected) {
+                (Ok(read), Ok(expected)) => assert_eq!(read.first().unwrap().options, expected, "{options}"),
+                (Err(error), Err(expected)) => assert!(error.starts_with(expected), "{options}: {error}"),
+                (read, _) => panic!("{options}: {read:?}"),
+            }
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::vendor::{Means, Variable, Vendor, Vendors};
 
 use super::gathering::{Gathering, Wish};
 use super::visible::{self, List};
-use super::{Selection, Source};
+use super::{Selection, Source, annotations, gpus};
 
 /// Our own variable, for devices of any vendor.
 const ANY: &str = "GPU_VISIBLE_DEVICES";
@@ -87,10 +87,29 @@ pub(super) fn gather_companions(gathering: &mut Gathering<'_>) -> Result<()> {
 pub(super) fn gather_any(gathering: &mut Gathering<'_>) -> Result<()> {
     if let Some(value) = gathering.view.env(ANY) {
         let source = Source::Env(ANY.to_owned(), value.to_owned());
-        let list = visible::parse(value);
-        gathering.ask(Wish { source, vendors: gathering.vendors.accelerators(), stand_ins: Vec::new(), list })?;
+        let (vendors, list) = match counts(value) {
+            false => (gathering.vendors.accelerators(), visible::parse(value)),
+            true => match counted(value, gathering.vendors) {
+                Ok((vendors, list)) => (vendors, list),
+                Err(message) => (gathering.vendors.accelerators(), Err(message)),
+            },
+        };
+        gathering.ask(Wish { source, vendors, stand_ins: Vec::new(), list })?;
     }
     Ok(())
+}
+
+/// Whether a value of our own variable is one of `--gpus`: one of its fields is a count.
+fn counts(value: &str) -> bool {
+    value.split(',').any(|field| field.trim_start_matches(['"', ' ']).starts_with("count="))
+}
+
+fn counted(
+    value: &str,
+    vendors: Vendors,
+) -> std::result::Result<(Vec<&'static Vendor>, std::result::Result<List, String>), String> {
+    visible::check_length(value)?;
+    annotations::of_driver(&gpus::parse(value.trim())?, vendors)
 }
 
 /// The variables that may ask, each with its last value. Almost every container has none, so this allocates nothing then.

@@ -13,7 +13,7 @@ use crate::vendor::{NoneMeans, Vendor, Vendors};
 
 use super::policy::Rules;
 use super::visible::List;
-use super::{Ask, Refusal, Request, Selection, Source, Want};
+use super::{Ask, Lease, Options, Refusal, Request, Selection, Source, Want};
 
 /// How many refusals of one rule are listed. A container can have any number of annotations.
 const MOST_REFUSALS: usize = 8;
@@ -93,6 +93,12 @@ impl<'a> Gathering<'a> {
             return Ok(true);
         }
         let mut list = list.map_err(|message| Error::Request { source: source.to_string(), message })?;
+        if list.options.lease == Lease::Exclusive
+            && let Err(message) = self.rules().may_lease(&source)
+        {
+            // A lease that is not one would be another request than the one that was made.
+            return Err(Error::Refused { source: source.to_string(), message });
+        }
         let is_manager = |name: &QualifiedName| self.vendors.is_management(name.kind());
         let would_manage = list.names.iter().any(is_manager) || vendors.iter().any(|vendor| vendor.is_management());
         if would_manage && let Err(rule) = self.rules().may_manage() {
@@ -100,8 +106,9 @@ impl<'a> Gathering<'a> {
             list.selection.take_if(|_| vendors.iter().any(|vendor| vendor.is_management()));
             self.refuse(&source, names_devices, rule)?;
         }
+        let options = list.options;
         if !list.names.is_empty() {
-            self.ask_for_names(&source, &list.names);
+            self.ask_for_names(&source, &list.names, &options);
         }
         if let Some(selection) = list.selection {
             self.speak_for(&vendors);
@@ -115,13 +122,14 @@ impl<'a> Gathering<'a> {
                 [vendor] => selection.spelt_by(vendor),
                 _ => selection,
             };
-            self.request.asks.push(Ask { source, want: Want::Devices { vendors: all, answered, selection }, beside });
+            let want = Want::Devices { vendors: all, answered, selection };
+            self.request.asks.push(Ask { source, want, options, beside });
         }
         Ok(true)
     }
 
     /// Asks for `names`, of which there are some. Companions that a variable names wait for the devices that they belong to.
-    fn ask_for_names(&mut self, source: &Source, names: &[QualifiedName]) {
+    fn ask_for_names(&mut self, source: &Source, names: &[QualifiedName], options: &Options) {
         let vendors = self.vendors;
         let vendor = |name: &QualifiedName| vendors.by_kind(name.kind());
         self.speak_for(&names.iter().filter_map(vendor).collect::<Vec<_>>());
@@ -131,7 +139,8 @@ impl<'a> Gathering<'a> {
         owners.dedup();
         for owner in owners {
             let names = names.iter().filter(|name| beside(name) == owner).cloned().collect();
-            let ask = Ask { source: source.clone(), want: Want::Names(names), beside: owner };
+            let (source, options) = (source.clone(), options.clone());
+            let ask = Ask { source, want: Want::Names(names), options, beside: owner };
             let asks = if owner.is_some() { &mut self.companions } else { &mut self.request.asks };
             asks.push(ask);
         }

@@ -1,7 +1,7 @@
 //! The value of `--gpus`, read as nerdctl reads it, its error texts included. Docker reads the same values the same way, but for
 //! the wording of a wrong count.
 //!
-//! Pure. Any driver is accepted here; capabilities and options are read over, as nerdctl does since 2.3.
+//! Pure. Any driver is accepted here; capabilities are ignored, as nerdctl does since 2.3.
 
 use std::collections::BTreeSet;
 use std::num::IntErrorKind;
@@ -9,7 +9,7 @@ use std::num::IntErrorKind;
 use crate::error::Escaped;
 
 use super::visible::{self, List, MOST};
-use super::{Selection, csv};
+use super::{Options, Selection, csv};
 
 /// A request for devices as `--gpus` and compose files make them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,6 +20,8 @@ pub(super) struct DeviceRequest {
     pub count: i64,
     /// Which.
     pub ids: Vec<String>,
+    /// How the devices are leased, chosen and limited.
+    pub options: Options,
 }
 
 impl DeviceRequest {
@@ -30,8 +32,11 @@ impl DeviceRequest {
                 "an id of a device is empty; leave device out for the first one, or write device=all".to_owned()
             );
         }
+        let options = self.options.clone();
         if !self.ids.is_empty() {
-            return visible::from_items(self.ids.iter().map(String::as_str));
+            let list = visible::from_items(self.ids.iter().map(String::as_str))?;
+            self.options.check(list.selection.as_ref())?;
+            return Ok(List { options, ..list });
         }
         let selection = match self.count {
             0 => None,
@@ -39,7 +44,11 @@ impl DeviceRequest {
         };
         match selection {
             Some(Selection::Count(count)) if count > MOST => Err(format!("more than {MOST} devices")),
-            selection => Ok(List { selection, ..List::default() }),
+            None => Ok(List::default()),
+            selection => {
+                self.options.check(selection.as_ref())?;
+                Ok(List { selection, options, ..List::default() })
+            }
         }
     }
 }
@@ -62,7 +71,8 @@ pub(super) fn parse(value: &str) -> Result<DeviceRequest, String> {
             ("count", Some(count)) => request.count = parse_count(count)?,
             ("driver", Some(driver)) => driver.clone_into(&mut request.driver),
             ("device", Some(ids)) => request.ids = ids.split(',').map(str::to_owned).collect(),
-            ("capabilities" | "options", Some(_)) => {}
+            ("capabilities", Some(_)) => {}
+            ("options", Some(options)) => request.options = Options::parse_list(options)?,
             (key, Some(_)) => return Err(format!("unexpected key '{}' in '{}'", plain(key), plain(field))),
         }
     }
@@ -98,6 +108,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::request::Lease;
 
     fn count(count: i64) -> DeviceRequest {
         DeviceRequest { count, ..DeviceRequest::default() }
@@ -136,7 +147,17 @@ mod tests {
             ("driver=", count(1)),
             ("capabilities=utility", count(1)),
             (r#""capabilities=utility,compute""#, count(1)),
-            ("options=x", count(1)),
+            (
+                r#"count=2,"options=lease=exclusive,memory=8g""#,
+                DeviceRequest {
+                    options: Options { lease: Lease::Exclusive, memory: Some(8 << 30), ..Options::default() },
+                    ..count(2)
+                },
+            ),
+            (
+                r#""options=""model=A,B"",lease=shared""#,
+                DeviceRequest { options: Options { model: Some("A,B".into()), ..Options::default() }, ..count(1) },
+            ),
         ] {
             assert_eq!(parse(value), Ok(request), "{value:?}");
         }
@@ -178,6 +199,10 @@ mod tests {
                 "-9223372036854775809",
                 r#"count must be an integer: strconv.Atoi: parsing "-9223372036854775809": value out of range"#,
             ),
+            ("options=x", r#"unknown option "x"; known are lease, pick, near, model, memory"#),
+            ("options=lease=mine", r#"option lease is "mine"; expected shared, exclusive"#),
+            ("options=", r#"options "": EOF"#),
+            ("options=lease=exclusive,memory=8g", "unexpected key 'memory' in 'memory=8g'"),
             ("foo=bar", "unexpected key 'foo' in 'foo=bar'"),
             (" count=1", "unexpected key ' count' in ' count=1'"),
             ("Count=1", "unexpected key 'Count' in 'Count=1'"),
@@ -198,7 +223,7 @@ mod tests {
             (ids(&["all"]), Some(Selection::All)),
             (ids(&["0-1", "GPU-1f"]), Some(Selection::Ids(vec!["0".into(), "1".into(), "GPU-1f".into()]))),
         ] {
-            assert_eq!(request.list(), Ok(List { names: vec![], selection }), "{request:?}");
+            assert_eq!(request.list(), Ok(List { selection, ..List::default() }), "{request:?}");
         }
         let list = ids(&["acme.example/npu=0"]).list().unwrap();
         assert_eq!((list.names.len(), list.selection), (1, None));

@@ -24,6 +24,7 @@ use crate::vendor::{Vendor, Vendors};
 
 pub use annotations::GPUS as ANNOTATION;
 use gathering::Gathering;
+pub use options::{Lease, Near, Options, Pick};
 use requirements::Requirements;
 
 mod annotations;
@@ -35,6 +36,7 @@ mod gathering;
 mod gpus;
 mod hooks;
 mod mounts;
+mod options;
 mod policy;
 pub mod requirements;
 mod visible;
@@ -61,6 +63,8 @@ pub struct Ask {
     pub source: Source,
     /// What for.
     pub want: Want,
+    /// How the devices are leased, chosen and limited.
+    pub options: Options,
     /// The vendor beside a granted device of which this adds something. `None`: it stands alone.
     pub beside: Option<&'static Vendor>,
 }
@@ -102,7 +106,7 @@ pub enum Want {
 pub enum Selection {
     /// All of them.
     All,
-    /// The first so many.
+    /// So many.
     Count(usize),
     /// These, by the vendor's own names: indices, UUIDs, PCI addresses, MIG `0:1`. In the vendor's canonical spelling where the
     /// wish is for one vendor only; else as written.

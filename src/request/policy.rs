@@ -2,7 +2,7 @@
 //!
 //! Pure. Says nothing about which devices may be had.
 
-use crate::config::{Pods, Policy, Refused, Who};
+use crate::config::{Exclusive, Pods, Policy, Refused, Who};
 use crate::error::Escaped;
 use crate::oci::view::View;
 
@@ -52,6 +52,24 @@ impl<'a> Rules<'a> {
             (Source::LegacyHook(_) | Source::Env(..), Some((pods, _))) => {
                 self.allows(pods.env, "policy.pods.env").map_err(|rule| self.for_pods(&rule))
             }
+        }
+    }
+
+    /// Whether `source` may lease devices exclusively for this container. The error is as above. In a cluster the scheduler
+    /// decides who shares what, and it does not know of leases.
+    pub(super) fn may_lease(&self, source: &Source) -> Result<(), String> {
+        let file = Escaped::path(&self.policy.file);
+        if self.view.pod_namespaces().is_some() {
+            return Err("lease=exclusive is not for pods, whose devices the scheduler assigns".to_owned());
+        }
+        let rule = |word: &str, what: &str| format!(r#"policy.exclusive is "{word}" in {file}, {what}"#);
+        match self.policy.exclusive {
+            Exclusive::Always => Ok(()),
+            Exclusive::Annotations if matches!(source, Source::Annotation(..) | Source::CommandLine) => Ok(()),
+            Exclusive::Annotations => Err(rule("annotations", "which leaves lease=exclusive to annotations")),
+            Exclusive::Privileged if self.view.privileged => Ok(()),
+            Exclusive::Privileged => Err(rule("privileged", "and the container lacks CAP_SYS_ADMIN")),
+            Exclusive::Never => Err(rule("never", "which allows no lease=exclusive")),
         }
     }
 
@@ -169,6 +187,47 @@ mod tests {
             for source in [&env, &hook] {
                 assert_eq!(Rules::of(&view, &policy).may_ask(source).err().unwrap_or_default(), refused, "{source}");
             }
+        }
+    }
+
+    #[test]
+    fn a_lease_is_exclusive_where_the_policy_lets_the_source_say_so() {
+        use Exclusive::{Always, Annotations, Never, Privileged};
+        let env = Source::Env("GPU_VISIBLE_DEVICES".into(), "count=1".into());
+        let annotation = Source::Annotation("gpu-runc/gpus".into(), "1".into());
+        let pod = "io.kubernetes.cri.container-type";
+        for (source, rule, privileged, manager, refused) in [
+            (&annotation, Annotations, false, "", ""),
+            (
+                &env,
+                Annotations,
+                true,
+                "",
+                r#"policy.exclusive is "annotations" in /etc/gpu-runc/config.toml, which leaves"#,
+            ),
+            (&env, Always, false, "", ""),
+            (&env, Privileged, true, "", ""),
+            (
+                &annotation,
+                Privileged,
+                false,
+                "",
+                r#"policy.exclusive is "privileged" in /etc/gpu-runc/config.toml, and the"#,
+            ),
+            (
+                &annotation,
+                Never,
+                true,
+                "",
+                r#"policy.exclusive is "never" in /etc/gpu-runc/config.toml, which allows no"#,
+            ),
+            (&annotation, Always, true, pod, "lease=exclusive is not for pods"),
+        ] {
+            let annotations = vec![(manager.into(), "container".into())];
+            let view = View { annotations, privileged, ..View::default() };
+            let policy = Policy { exclusive: rule, ..Policy::default() };
+            let told = Rules::of(&view, &policy).may_lease(source).err().unwrap_or_default();
+            assert!(told.starts_with(refused) && told.is_empty() == refused.is_empty(), "{source} {rule:?}: {told}");
         }
     }
 

@@ -57,6 +57,13 @@ fn shown(request: &Request) -> String {
                 format!("{}{answered}:{selection}", names(vendors))
             }
         })
+        .zip(&request.asks)
+        .map(|(shown, ask)| match &ask.options {
+            options if *options == Options::default() => shown,
+            Options { lease, pick, near, model, memory } => {
+                format!("{shown} {} {pick:?} {near:?} {model:?} {memory:?}", lease.word())
+            }
+        })
         .collect();
     parts.extend(request.replaced_hooks.iter().map(|(_, index)| format!("-hook {index}")));
     parts.extend(request.refusals.iter().map(|refusal| format!("refused {}", refusal.source)));
@@ -106,6 +113,24 @@ fn every_source_is_heard() {
                 "a.example/x=0,a.example/x=1 b.example/x=0",
             ),
             (&["@other.io/a=nonsense"], "nothing"),
+            (
+                &[r#"@gpu-runc/gpus=count=2,"options=lease=exclusive,pick=idle,near=cpus,model=H100,memory=1k""#],
+                r#"any:x2 exclusive Some(Idle) Some(Cpus) Some("H100") Some(1024)"#,
+            ),
+            (
+                &[
+                    r#"@gpu-runc/gpus=[{"driver": "amd", "device_ids": ["a.example/x=0", "1"], "options": ["memory=1"]}]"#,
+                ],
+                "a.example/x=0 shared None None None Some(1) amd:1 shared None None None Some(1)",
+            ),
+            (&["@gpu-runc/gpus=count=0,options=lease=exclusive"], "nothing"),
+            (&["GPU_VISIBLE_DEVICES=count=2"], "any:x2"),
+            (
+                &[r#"GPU_VISIBLE_DEVICES= count=1,"options=model=MI300,pick=first""#],
+                r#"any:x1 shared Some(First) None Some("MI300") None"#,
+            ),
+            (&["GPU_VISIBLE_DEVICES=driver=amd,count=1"], "amd:x1"),
+            (&["GPU_VISIBLE_DEVICES=acme.example/count=0"], "acme.example/count=0"),
             (
                 &["/var/run/nvidia-container-devices/GPU-1f", "/var/run/nvidia-container-devices/0:1"],
                 "nvidia:GPU-1f,0:1",

@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use crate::cdi::QualifiedName;
 use crate::error::Escaped;
 
-use super::Selection;
+use super::{Options, Selection};
 
 /// The longest value that is read. A list of every device of the largest machines is far below it.
 pub(super) const LONGEST: usize = 64 * 1024;
@@ -22,6 +22,8 @@ pub(super) struct List {
     pub names: Vec<QualifiedName>,
     /// The rest. `none` is [`Selection::DriverOnly`].
     pub selection: Option<Selection>,
+    /// How the devices are leased, chosen and limited.
+    pub options: Options,
 }
 
 impl List {
@@ -76,7 +78,8 @@ pub(super) fn from_items<'a>(items: impl IntoIterator<Item = &'a str>) -> Result
             },
         }
     }
-    List { names, selection: word.or_else(|| (!ids.is_empty()).then_some(Selection::Ids(ids))) }.of_bounded_size()
+    let selection = word.or_else(|| (!ids.is_empty()).then_some(Selection::Ids(ids)));
+    List { names, selection, ..List::default() }.of_bounded_size()
 }
 
 fn qualified(item: &str) -> Option<QualifiedName> {
@@ -131,7 +134,7 @@ mod tests {
             ("acme.example/npu", ids(&["acme.example/npu"])),
             ("npu=0", ids(&["npu=0"])),
         ] {
-            assert_eq!(parse(value), Ok(List { names: vec![], selection }), "{value:?}");
+            assert_eq!(parse(value), Ok(List { selection, ..List::default() }), "{value:?}");
         }
     }
 
@@ -152,7 +155,7 @@ mod tests {
             ("", None),
             (" , ,", None),
         ] {
-            assert_eq!(parse(value), Ok(List { names: vec![], selection }), "{value:?}");
+            assert_eq!(parse(value), Ok(List { selection, ..List::default() }), "{value:?}");
         }
     }
 

@@ -6,14 +6,16 @@
 use std::borrow::Cow;
 use std::path::Path;
 
+use super::sharing::Sharing;
 use super::stale::{self, Describer, Stale};
 use crate::cdi::registry::FileId;
 use crate::cdi::{ContainerEdits, DeviceNode, Kind, Part, Registry};
 use crate::config::{Config, Generate, Hooks};
 use crate::error::{Error, Escaped, Result};
 use crate::generate::{self, By, Chosen, Machine, Wish};
+use crate::holders::Held;
 use crate::host::Host;
-use crate::request::{Ask, Request, Source, Want};
+use crate::request::{Ask, Lease, Request, Source, Want};
 use crate::resolve::{self, Grant, Resolution, Undescribed, Wanted};
 use crate::rootfs::{self, Work};
 use crate::vendor::{Vendor, Vendors};
@@ -27,6 +29,10 @@ pub struct Granted {
     pub work: Work,
     /// What was granted, per wish.
     pub grants: Vec<Grant>,
+    /// The devices of each grant, and how they are leased.
+    pub held: Vec<(Lease, Vec<Held>)>,
+    /// Files of the container's cgroup and lines to add to them.
+    pub unified: Vec<(&'static str, String)>,
     /// What the person who runs the machine may want to know.
     pub notes: Vec<String>,
 }
@@ -34,12 +40,21 @@ pub struct Granted {
 /// Whether a device of a kind is wanted.
 type Wants<'a> = &'a dyn Fn(&Kind, &str) -> bool;
 
-/// What `request` gets. Errors are [`crate::error::Error::Unresolvable`], a description that is out of date and cannot be
+/// What `request` gets, in view of what `sharing` knows of other containers. Errors are [`crate::error::Error::Unresolvable`], a description that is out of date and cannot be
 /// made anew, and a machine that cannot be read.
-pub fn grant(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
-    let granted = attempt(request, config, vendors);
-    match for_own_vendor(request, granted.as_ref().ok(), config, vendors)? {
-        Some(request) => attempt(&request, config, vendors),
+pub fn grant(
+    request: &Request,
+    config: &Config,
+    vendors: Vendors,
+    host: &Host,
+    sharing: &mut Sharing<'_>,
+) -> Result<Granted> {
+    let granted = attempt(request, config, vendors, host, sharing);
+    match for_own_vendor(request, granted.as_ref().ok(), config, vendors, host)? {
+        Some(request) => {
+            sharing.reasons.clear();
+            attempt(&request, config, vendors, host, sharing)
+        }
         None => granted,
     }
 }
@@ -51,6 +66,7 @@ fn for_own_vendor(
     granted: Option<&Granted>,
     config: &Config,
     vendors: Vendors,
+    host: &Host,
 ) -> Result<Option<Request>> {
     let of_hook = |ask: &Ask| match (&ask.source, &ask.want) {
         (Source::LegacyHook(_), Want::Devices { vendors, .. }) if vendors.len() > 1 => Some(vendors.clone()),
@@ -67,8 +83,7 @@ fn for_own_vendor(
     if found.is_some() && found == candidates.first().copied() {
         return Ok(None);
     }
-    let host = Host::open(&config.host.root)?;
-    let machine = Machine { host: &host, roots: &config.host };
+    let machine = Machine { host, roots: &config.host };
     // One that cannot be read is there.
     let has = |vendor: &&'static Vendor| generate::inventory(vendor, machine).map_or(true, |items| !items.is_empty());
     let own = candidates.into_iter().take_while(|vendor| found != Some(*vendor)).find(has);
@@ -81,9 +96,14 @@ fn for_own_vendor(
     }))
 }
 
-fn attempt(request: &Request, config: &Config, vendors: Vendors) -> Result<Granted> {
-    let host = Host::open(&config.host.root)?;
-    let machine = Machine { host: &host, roots: &config.host };
+fn attempt(
+    request: &Request,
+    config: &Config,
+    vendors: Vendors,
+    host: &Host,
+    sharing: &mut Sharing<'_>,
+) -> Result<Granted> {
+    let machine = Machine { host, roots: &config.host };
     let can_generate = config.inject.generate != Generate::Never;
     let describer = |kind: &Kind| vendors.by_kind(kind).filter(|vendor| can_generate && !vendor.recipes.is_empty());
     let wanted = Wanted::of(request);
@@ -99,10 +119,15 @@ fn attempt(request: &Request, config: &Config, vendors: Vendors) -> Result<Grant
             unwell.extend(describe(vendor, &kind, &mut registry, machine, &wants, request).err());
             generated.push((vendor, kind));
         }
-        let resolution = match resolve::resolve(request, &registry) {
+        let resolution = match resolve::resolve(request, &registry, &mut |choosable| sharing.choose(choosable)) {
             Ok(resolution) => resolution,
-            Err(_) if !unwell.is_empty() => return Err(unwell.swap_remove(0)),
             Err(missing) => {
+                if let Some(error) = missing.held() {
+                    return Err(error);
+                }
+                if !unwell.is_empty() {
+                    return Err(unwell.swap_remove(0));
+                }
                 let mut everything = files(config, &describer, &|_, _| true, None);
                 stale.iter().for_each(|stale| everything.forget(&stale.file));
                 for (vendor, kind) in generated {
@@ -113,7 +138,7 @@ fn attempt(request: &Request, config: &Config, vendors: Vendors) -> Result<Grant
         };
         let promise = |vendor: &Vendor, kind: &Kind, node: &DeviceNode| generate::promise(vendor, kind, node, machine);
         let parts = &resolution.parts;
-        match stale::complete(parts, &mut registry, &host, &describer, &promise, &mut renumbered)? {
+        match stale::complete(parts, &mut registry, host, &describer, &promise, &mut renumbered)? {
             None => break resolution,
             Some(found) => {
                 renumbered.retain(|(file, _)| registry.path(*file) != found.file);
@@ -122,15 +147,17 @@ fn attempt(request: &Request, config: &Config, vendors: Vendors) -> Result<Grant
             }
         }
     };
+    let held = sharing.devices(&resolution.grants, &registry);
+    let unified = sharing.memory(&resolution.grants, &held)?;
     let mut notes = told(&stale);
     notes.extend(unwell.iter().map(Error::to_string));
-    notes.extend(checked(request, &resolution, &registry, vendors, &host)?);
+    notes.extend(checked(request, &resolution, &registry, vendors, host)?);
     notes.append(&mut resolution.notes);
     notes.extend(renumbered.into_iter().map(|(_, note)| note));
-    let granted = granted(resolution, notes, &mut registry, &host, config.inject.hooks);
+    let granted = granted(resolution, notes, &mut registry, host, config.inject.hooks);
     // The next thing is another program: to free what was read piece by piece would be work for nobody.
     std::mem::forget(registry);
-    Ok(granted)
+    Ok(Granted { held, unified, ..granted })
 }
 
 /// Checks what the image requires of the drivers whose devices, or files, the container gets. Returns notes.
@@ -188,7 +215,7 @@ fn granted(
             mount.host_path = real.to_string_lossy().into_owned();
         }
     }
-    Granted { edits, work, grants: resolution.grants, notes }
+    Granted { edits, work, grants: resolution.grants, notes, ..Granted::default() }
 }
 
 /// What the CDI files say, but for what is to be generated in any case. Only devices with `names` are wanted, if there are some.

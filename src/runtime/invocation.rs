@@ -13,6 +13,8 @@ use std::path::Path;
 pub struct Invocation<'a> {
     /// The verb.
     pub verb: Verb<'a>,
+    /// Where the runtime keeps the states of its containers: `--root`.
+    pub root: Option<&'a OsStr>,
     /// The runtime's own log file: `--log`.
     pub log: Option<&'a OsStr>,
     /// Whether that log is JSON: `--log-format json`.
@@ -137,7 +139,7 @@ impl<'a> Invocation<'a> {
     /// Reads `argv` (program name first) in `dialect`.
     pub fn parse(argv: &'a [OsString], dialect: Dialect) -> Self {
         let mut args = argv.iter().skip(1).map(OsString::as_os_str);
-        let mut invocation = Invocation { verb: Verb::Other, log: None, log_is_json: false };
+        let mut invocation = Invocation { verb: Verb::Other, root: None, log: None, log_is_json: false };
         let mut flags_ended = false;
         let verb = loop {
             let Some(arg) = args.next() else { return invocation };
@@ -184,6 +186,7 @@ impl<'a> Invocation<'a> {
 
     fn global(&mut self, name: &str, value: &'a OsStr) {
         match name {
+            "root" => self.root = Some(value),
             "log" => self.log = Some(value),
             "log-format" => self.log_is_json = value == "json",
             _ => {}
@@ -379,6 +382,7 @@ mod tests {
             let invocation = Invocation::parse(&line, dialect);
             assert_eq!(invocation.log, Some(OsStr::new("/b/log.json")));
             assert!(invocation.log_is_json);
+            assert_eq!(invocation.root, Some(OsStr::new("/r")));
             let Verb::Start(start) = invocation.verb else { panic!("{dialect:?} missed the verb") };
             assert_eq!(start.id, Some(OsStr::new("create")));
         }

@@ -16,21 +16,24 @@ mod grant;
 pub mod invocation;
 mod journal;
 pub mod low_level;
+mod memory;
 mod params;
 mod report;
+pub mod sharing;
 mod stale;
 
 pub use devices::deliver;
 pub use grant::{Granted, grant};
 
 use std::convert::Infallible;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use self::bundle::Bundle;
 use self::invocation::{Dialect, Invocation, Start, Verb};
 use self::journal::Journal;
+use self::sharing::Sharing;
 use crate::cdi::{ContainerEdits, Mount};
 use crate::config::Config;
 use crate::devfs::char_links;
@@ -67,7 +70,7 @@ fn start(
 ) -> Result<Infallible> {
     let first = runtime?;
     let fitting = match &invocation.verb {
-        Verb::Start(start) => prepare(start, container(invocation), config, config_fault, (argv, &first))?,
+        Verb::Start(start) => prepare(start, invocation, config, config_fault, (argv, &first))?,
         Verb::Other => low_level::owner(&config.runtimes, &first, argv),
     };
     Err(exec::exec(&fitting.unwrap_or(first), argv))
@@ -77,13 +80,14 @@ fn start(
 /// runtime; returns one that fits the container better.
 fn prepare(
     start: &Start<'_>,
-    container: &str,
+    invocation: &Invocation<'_>,
     config: &Config,
     config_fault: Option<Error>,
     (argv, first): (&[OsString], &Path),
 ) -> Result<Option<PathBuf>> {
     const PIPE: &str = "config.json is a pipe: it is left to the low-level runtime, with any GPU request in it";
     let path = config_json(start);
+    let container = container(invocation);
     let bundle = match Bundle::read(&path) {
         Err(_) if Bundle::is_pipe(&path) => {
             crate::log::start("gpu-runc", &config.log);
@@ -109,12 +113,16 @@ fn prepare(
     let Some(request) = request? else { return Ok(fitting.runtime) };
     let journal = Journal::of(container);
     journal.refusals(&request.refusals);
-    let mut granted = decide(&spec, &view, &request, config, known)?;
+    let host = Host::open(&config.host.root)?;
+    let place = sharing::container(fitting.runtime.as_deref().unwrap_or(first), invocation.root, start.id);
+    let mut sharing = Sharing::lock(config, &host, &request, &spec, place);
+    let mut granted = decide(&spec, &view, &request, config, known, &host, &mut sharing)?;
+    let bundle_dir = Path::new(start.bundle.filter(|bundle| !bundle.is_empty()).unwrap_or(OsStr::new(".")));
+    granted.notes.extend(sharing.record(&granted, bundle_dir)?);
     // Where the low-level runtime makes the device nodes, the container gets them all the same.
     for error in devices::make_missing(&mut granted.edits, &config.host) {
         journal.debug(&error);
     }
-    let host = Host::open(&config.host.root)?;
     let routes = deliver(&spec, &view, &mut granted, &host, false)?;
     granted.notes.extend(access::check(
         &granted.edits.device_nodes,
@@ -128,7 +136,7 @@ fn prepare(
     let notes = in_root(&rootfs, container, &view, &bundle, start, &mut granted.edits, &granted.work);
     granted.notes.extend(notes);
     journal.warnings(&granted.notes);
-    if let Some(text) = edited(&spec, &request, &granted.edits, &routes)? {
+    if let Some(text) = edited(&spec, &request, &granted, &routes)? {
         bundle.replace(&text)?;
     }
     let nodes = granted.edits.device_nodes.iter().filter(|node| node.node_type == "c");
@@ -151,19 +159,24 @@ pub fn decide(
     request: &Request,
     config: &Config,
     vendors: Vendors,
+    host: &Host,
+    sharing: &mut Sharing<'_>,
 ) -> Result<Granted> {
     spec.check()?;
-    let mut granted = grant(request, config, vendors)?;
+    let mut granted = grant(request, config, vendors, host, sharing)?;
     granted.work.has_params &= config.inject.params && view.makes_nodes;
     if let Some(driver) = granted.work.driver.filter(|_| granted.work.has_params) {
-        granted.work.has_params = params::matter(driver, &granted.edits, &Host::open(&config.host.root)?)?;
+        granted.work.has_params = params::matter(driver, &granted.edits, host)?;
     }
+    // Last, because the records are locked from here on.
+    sharing.check(&granted)?;
     Ok(granted)
 }
 
-/// The text of the document with `edits` made to it, their device nodes by `routes`; `None` if nothing in it changes.
-pub fn edited(spec: &Spec<'_>, request: &Request, edits: &ContainerEdits, routes: &Routes) -> Result<Option<String>> {
-    spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks })
+/// The text of the document with the edits of `granted` made to it, their device nodes by `routes`; `None` if nothing in it changes.
+pub fn edited(spec: &Spec<'_>, request: &Request, granted: &Granted, routes: &Routes) -> Result<Option<String>> {
+    let Granted { edits, unified, .. } = granted;
+    spec.apply(&Changes { edits, routes, replaced_hooks: &request.replaced_hooks, unified })
 }
 
 /// Does `work` in the container's root, and changes `edits` for what could not be done there. Returns notes.

@@ -2,7 +2,7 @@
 //!
 //! `config.json` and the CDI files in `cdi/` go in, `expected.json` or `expected.error` (a part of the message) comes out; a
 //! case with neither must leave the file alone. `gpu-runc.toml` adds to the configuration; the machine that the
-//! tests run on adds nothing. `BLESS=1` writes expected.json anew.
+//! tests run on adds nothing, not even what other tests hold meanwhile. `BLESS=1` writes expected.json anew.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -34,7 +34,7 @@ fn check(case: &Path) -> Result<(), String> {
     let config = bundle.join("gpu-runc.toml");
     let extra = fs::read_to_string(case.join("gpu-runc.toml")).unwrap_or_default();
     let base = format!(
-        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n[inject]\ngenerate = \"never\"\n"
+        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{dirs:?}]\n[inject]\ngenerate = \"never\"\npick = \"first\"\n"
     );
     fs::write(&config, base + &extra).unwrap();
 

@@ -84,8 +84,12 @@ fn cost(asked: usize, devices: usize, files: usize, is_yaml: bool) -> Cost {
         scratch.write(&format!("cdi/{file:03}.{suffix}"), &text);
     }
     let cdi = scratch.text("cdi");
+    // A root of its own: the records below /run are locked by whoever decides.
+    fs::create_dir_all(scratch.path("host/run")).unwrap();
+    let root = scratch.text("host");
     let config = format!(
-        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{cdi:?}]\n[inject]\ngenerate = \"never\"\n"
+        "runtimes = [\"/bin/true\"]\n[log]\nsyslog = false\n[cdi]\nspec-dirs = [{cdi:?}]\n[inject]\ngenerate = \"never\"\n\
+         [host]\nroot = {root:?}\n"
     );
     scratch.write("gpu-runc.toml", &config);
     let list: Vec<String> = (0..asked).map(|number| number.to_string()).collect();

@@ -11,7 +11,7 @@ use gpu_runc::host::node::{self, Completed};
 use gpu_runc::oci;
 use gpu_runc::oci::apply::Changes;
 use gpu_runc::oci::devices::Routes;
-use gpu_runc::request::{Ask, Request, Source, Want};
+use gpu_runc::request::{Ask, Options, Request, Source, Want};
 use gpu_runc::resolve;
 use gpu_runc::vendor::Vendors;
 use serde_json::{Value, json};
@@ -36,13 +36,14 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     let asks = if names.is_empty() {
         vec![]
     } else {
-        vec![Ask { source: Source::CommandLine, want: Want::Names(names), beside: None }]
+        let want = Want::Names(names);
+        vec![Ask { source: Source::CommandLine, want, options: Options::default(), beside: None }]
     };
     let request = Request { asks, ..Request::default() };
     let dirs = [dir.to_owned()];
     let wanted = resolve::Wanted::of(&request);
     let mut registry = Registry::load(&dirs, &|kind, device| wanted.has(kind, device));
-    let resolution = resolve::resolve(&request, &registry).map_err(|missing| {
+    let resolution = resolve::resolve(&request, &registry, &mut resolve::first).map_err(|missing| {
         missing.explained(&Registry::load_all(&dirs), &dirs, Vec::new(), Vendors::known()).to_string()
     })?;
     let mut edits = resolution.edits(&mut registry);
@@ -54,7 +55,7 @@ fn inject_into(text: &str, dir: &Path, asked: &[&str]) -> Result<String, String>
     }
     let apply = |text: &str| {
         let spec = oci::Spec::parse(text, Path::new("config.json")).unwrap();
-        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &[] };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &[], unified: &[] };
         spec.apply(&changes).map_err(|error| error.to_string()).map(|after| after.unwrap_or_else(|| text.to_owned()))
     };
     let once = apply(text)?;
@@ -426,7 +427,9 @@ fn specs_made_in_memory_resolve_like_files() {
     };
     let mut registry = Registry::default();
     registry.add(spec, "made in memory");
-    let ask = Ask { source: Source::CommandLine, want: Want::Names(vec![kind.device("n0").unwrap()]), beside: None };
-    let resolution = resolve::resolve(&Request { asks: vec![ask], ..Request::default() }, &registry).unwrap();
+    let want = Want::Names(vec![kind.device("n0").unwrap()]);
+    let ask = Ask { source: Source::CommandLine, want, options: Options::default(), beside: None };
+    let resolution =
+        resolve::resolve(&Request { asks: vec![ask], ..Request::default() }, &registry, &mut resolve::first).unwrap();
     assert_eq!(resolution.edits(&mut registry), edits);
 }

@@ -18,6 +18,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("host", &["error", "trust", "cdi", "oci", "ldcache"]),
     ("vendor", &["error", "config", "cdi", "host"]),
     ("request", &["error", "config", "cdi", "oci", "vendor"]),
+    ("choose", &["request"]),
+    ("holders", &["error", "trust", "host", "request"]),
     ("resolve", &["error", "cdi", "vendor", "request"]),
     ("generate", &["error", "config", "cdi", "elf", "ldcache", "host", "vendor"]),
     ("rootfs", &["error", "cdi", "elf", "ldcache", "oci", "host", "vendor"]),
@@ -27,11 +29,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "runtime",
         &[
-            "error", "log", "config", "cdi", "oci", "host", "vendor", "request", "resolve", "generate", "rootfs",
-            "devfs",
+            "error", "log", "config", "cdi", "oci", "host", "vendor", "request", "choose", "holders", "resolve",
+            "generate", "rootfs", "devfs",
         ],
     ),
-    ("doctor", &["error", "config", "cdi", "host", "vendor", "generate", "runtime", "configure"]),
+    ("doctor", &["error", "config", "cdi", "host", "vendor", "generate", "holders", "runtime", "configure"]),
     ("configure", &["error", "trust", "config", "host", "oci", "vendor"]),
     ("node", &["error", "trust", "program", "configure"]),
     (
@@ -51,6 +53,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "program",
             "messages",
             "doctor",
+            "holders",
             "devfs",
             "configure",
             "compose",

@@ -54,6 +54,7 @@ mod rootfs;
 mod scope;
 mod scratch;
 mod security;
+mod sharing;
 mod stale;
 mod system;
 mod troubleshooting;

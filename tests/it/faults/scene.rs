@@ -24,6 +24,8 @@ const LIBRARIES: &str = "/usr/lib/x86_64-linux-gnu";
 /// The machine: its CDI file, its driver's libraries, the configuration of gpu-runc.
 pub(crate) struct Scene {
     pub(crate) scratch: Scratch,
+    /// The `/run` of its calls.
+    run: Scratch,
     /// Whose the containers' roots are, and the bundles' configurations.
     owner: Option<u32>,
     /// Where its calls are made, when that is not the machine's own `/dev`.
@@ -38,7 +40,8 @@ pub(crate) type Snapshot = BTreeMap<String, String>;
 impl Scene {
     /// Containers' roots and configurations belong to `owner`, where that is somebody else than this process.
     pub(crate) fn new(owner: Option<u32>) -> Self {
-        let scene = Scene { scratch: Scratch::in_memory(), owner, dev: None, listener: None };
+        let run = Scratch::in_memory();
+        let scene = Scene { scratch: Scratch::in_memory(), run, owner, dev: None, listener: None };
         let scratch = &scene.scratch;
         let libraries = ["libcuda.so.9.9", "libnvidia-ml.so.9.9"].map(|name| {
             let there = scratch.write(&format!("driver/{name}"), "");
@@ -157,10 +160,20 @@ impl Scene {
     /// Any program in the place of an engine's call.
     pub(crate) fn command(&self, prefix: &[&str], program: &Path) -> Command {
         let dev = self.dev.iter().flat_map(Dev::prefix).map(PathBuf::from);
-        let mut words = dev.chain(prefix.iter().map(PathBuf::from)).chain([program.to_owned()]);
+        let words = dev.chain(self.own_run().into_iter().map(PathBuf::from)).chain(prefix.iter().map(PathBuf::from));
+        let mut words = words.chain([program.to_owned()]);
         let mut command = Command::new(words.next().unwrap());
         command.args(words);
         command
+    }
+
+    /// What gives a call a `/run` of this scene: records there are locked by whoever decides, and other scenes hold their calls up.
+    fn own_run(&self) -> Vec<String> {
+        if !nix::unistd::geteuid().is_root() {
+            return Vec::new();
+        }
+        let script = "/bin/mount --bind \"$0\" /run && exec \"$@\"";
+        ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", script, &self.run.text("")].map(str::to_owned).to_vec()
     }
 
     /// Whether one of our logs has a warning for the container of `bundle`.

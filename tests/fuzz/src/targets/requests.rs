@@ -111,7 +111,7 @@ fn holds(view: &View<'_>) {
             let _ = requirements.check(&[("cuda", "12.2".to_owned()), ("driver", "535.129.03".to_owned())]);
         }
         let mut registry = registry();
-        match resolve(&request, &registry) {
+        match resolve(&request, &registry, &mut gpu_runc::resolve::first) {
             Ok(resolution) => {
                 let granted = resolution.edits(&mut registry);
                 for node in &granted.device_nodes {

@@ -160,7 +160,7 @@ pub(super) fn apply(data: &[u8]) {
             }
             false => Vec::new(),
         };
-        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &replaced_hooks };
+        let changes = Changes { edits: &edits, routes: &Routes::new(), replaced_hooks: &replaced_hooks, unified: &[] };
         let Ok(Some(once)) = spec.apply(&changes) else { continue };
         // What holds U+FFFD itself may be there already.
         if !line.contains(['\\', '\u{fffd}']) {
